@@ -1,0 +1,73 @@
+# Type "make" to see what there is. Everything built goes to .bin.
+
+GO        ?= go
+TESTFLAGS ?=
+
+BIN      := .bin
+XRAY     := $(BIN)/xray
+LINTER   := $(BIN)/golangci-lint
+BROWSER  := tests/browser
+
+# Another Xray may be named from outside.
+SALLYPORT_XRAY ?= $(abspath $(XRAY))
+export GO SALLYPORT_XRAY
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test demo lint clean deps postgres chromium
+
+help: ## Show this list
+	@echo "sallyport: a Telegram shop for VPN access"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: build ## Start the bot with the settings in .env; without .env, the sandbox with everything on this machine
+	@if [ -f .env ]; then \
+		echo "Starting with the settings in .env"; \
+		exec $(BIN)/sallyport serve; \
+	else \
+		$(MAKE) --no-print-directory postgres $(XRAY) && \
+		echo "There is no .env: starting the sandbox, without any account anywhere" && \
+		exec $(BIN)/sandbox run; \
+	fi
+
+build: ## Build the bot and the sandbox
+	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox"
+	@mkdir -p $(BIN)
+	@$(GO) build -trimpath -o $(BIN)/sallyport ./cmd/sallyport
+	@$(GO) build -trimpath -o $(BIN)/sandbox ./cmd/sandbox
+
+test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
+	@echo "Testing the product"
+	@$(GO) test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...
+	@if [ -d $(BROWSER) ]; then \
+		echo "Testing in the browser"; \
+		$(GO) test -C $(BROWSER) -timeout 20m $(TESTFLAGS) ./...; \
+	fi
+
+demo: build postgres $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
+	@echo "Playing the demo"
+	@$(BIN)/sandbox demo
+
+lint: $(LINTER) ## Check formatting and style
+	@scripts/lint.sh $(LINTER)
+
+deps: postgres chromium $(XRAY) ## Install or build what run and test need
+	@echo "PostgreSQL, Chromium and Xray are there"
+
+clean: ## Remove everything built
+	@echo "Removing $(BIN)"
+	@rm -rf $(BIN)
+
+postgres:
+	@scripts/ensure-postgres.sh
+
+chromium:
+	@scripts/ensure-chromium.sh
+
+$(XRAY): tools/xray/go.mod tools/xray/go.sum
+	@echo "Building Xray (2 to 3 minutes the first time)"
+	@scripts/build-tool.sh tools/xray github.com/xtls/xray-core/main $@
+
+$(LINTER): tools/lint/go.mod tools/lint/go.sum
+	@echo "Building golangci-lint (3 to 4 minutes the first time)"
+	@scripts/build-tool.sh tools/lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@

@@ -1,0 +1,135 @@
+// Package api is the HTTP edge: it receives what Telegram and the payment
+// provider post, makes it durable before it answers, and reports health. It holds
+// no rule of the business and never waits for an outside host, but for the one
+// answer that Telegram wants within the request.
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"sallyport/shop"
+)
+
+// The paths that the outside posts to.
+const (
+	TelegramPath = "/telegram/webhook"
+	PaymentsPath = "/payments/cryptobot"
+)
+
+// Inbox keeps what was received.
+type Inbox interface {
+	// AddUpdate keeps an update for good; it reports whether it is new.
+	AddUpdate(ctx context.Context, u shop.Update) (fresh bool, err error)
+	// BuryLetter keeps an authenticated delivery that could not be understood.
+	BuryLetter(ctx context.Context, source, reason string, body []byte) error
+}
+
+// Config is what the edge is made of.
+type Config struct {
+	Secret   string                                                           // that Telegram sends with every update
+	Inbox    Inbox                                                            //
+	Wake     func(lane int64)                                                 // called once an update of the lane is durable
+	Checkout func(ctx context.Context, update []byte) error                   // answers a pre-checkout query
+	Payment  func(header http.Header, body []byte) (shop.PaymentEvent, error) // verifies, then reads a payment callback
+	Settle   func(context.Context, shop.PaymentEvent) (shop.Outcome, error)   //
+	Health   *Health
+	AtOnce   int // requests worked at once before others are sent away; default 256
+	Logger   *zap.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Edge serves the receivers and the health pages.
+type Edge struct {
+	cfg      Config
+	log      *zap.Logger
+	places   chan struct{}
+	requests *prometheus.HistogramVec
+	payments *prometheus.CounterVec
+}
+
+// New returns an Edge.
+func New(cfg Config) *Edge {
+	if cfg.AtOnce == 0 {
+		cfg.AtOnce = 256
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	e := &Edge{
+		cfg: cfg, log: cfg.Logger, places: make(chan struct{}, cfg.AtOnce),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "sallyport", Subsystem: "receiver", Name: "duration_seconds",
+			Help:    "How long a delivery took to be answered, by receiver and status code.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10),
+		}, []string{"receiver", "code"}),
+		payments: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sallyport", Subsystem: "payments", Name: "total",
+			Help: "Payment callbacks by outcome.",
+		}, []string{"outcome"}),
+	}
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(e.requests, e.payments)
+	}
+	return e
+}
+
+// Receivers returns the handler of what the outside may reach.
+func (e *Edge) Receivers() chi.Router {
+	r := chi.NewRouter()
+	r.Use(middleware.Recoverer)
+	r.Get("/livez", e.cfg.Health.live)
+	r.Group(func(r chi.Router) {
+		r.Use(e.admit)
+		r.Post(TelegramPath, e.receive("telegram", e.telegram))
+		r.Post(PaymentsPath, e.receive("cryptobot", e.payment))
+	})
+	return r
+}
+
+// NewRouter returns an empty router.
+func NewRouter() chi.Router { return chi.NewRouter() }
+
+// Operations adds what only operators should reach to r.
+func (e *Edge) Operations(r chi.Router) {
+	r.Get("/readyz", e.cfg.Health.ready)
+	r.Get("/healthz", e.cfg.Health.report)
+}
+
+// admit sends a request away at once when too many are being worked.
+func (e *Edge) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case e.places <- struct{}{}:
+			defer func() { <-e.places }()
+			next.ServeHTTP(w, r)
+		default:
+			busy(w)
+		}
+	})
+}
+
+// busy asks the sender to come again: everybody who posts to us repeats.
+func busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "2")
+	http.Error(w, "busy, try again", http.StatusServiceUnavailable)
+}
+
+// Server returns an HTTP server that no slow client can hold up.
+func Server(addr string, handler http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Addr: addr, Handler: handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          zap.NewStdLog(log.Named("http")),
+	}
+}

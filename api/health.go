@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The states of a component.
+const (
+	StateOK       = "ok"
+	StateDegraded = "degraded" // works, but an operator should look
+	StateFail     = "fail"
+)
+
+// Finding is what a probe found of one component.
+type Finding struct {
+	State  string
+	Reason string // short, and never a secret
+}
+
+// Probe looks at components together. It is called at most once at a time.
+type Probe struct {
+	Names    []string                                     // of the components
+	Critical bool                                         // the shop cannot work without them
+	Fresh    time.Duration                                // that a finding may be reused
+	Look     func(ctx context.Context) ([]Finding, error) // one finding per name; an error is StateFail for all
+}
+
+// Component is what the report says of one component.
+type Component struct {
+	State       string  `json:"status"`
+	Reason      string  `json:"reason,omitempty"`
+	LastSuccess string  `json:"last_success,omitempty"`
+	AgeSeconds  float64 `json:"last_success_age_seconds,omitempty"`
+}
+
+// Report is the answer of /healthz.
+type Report struct {
+	State      string               `json:"status"`
+	Version    string               `json:"version"`
+	Components map[string]Component `json:"components"`
+}
+
+// probeBudget bounds how long a report waits for its probes, whatever hangs.
+const probeBudget = 700 * time.Millisecond
+
+// lookBudget bounds one look; a report does not wait that long for it.
+const lookBudget = 5 * time.Second
+
+// Health knows how every component is.
+type Health struct {
+	version  string
+	probes   []*watched
+	draining atomic.Bool
+}
+
+// watched is a probe with what it found last.
+type watched struct {
+	Probe
+
+	mu      sync.Mutex
+	running chan struct{} // closed when the look under way ends; nil if none is
+	looked  time.Time
+	started time.Time
+	found   []Finding
+	success []time.Time
+}
+
+// NewHealth returns a Health that looks through the probes.
+func NewHealth(version string, probes ...Probe) *Health {
+	h := &Health{version: version}
+	for _, p := range probes {
+		w := &watched{Probe: p, success: make([]time.Time, len(p.Names)), found: make([]Finding, len(p.Names))}
+		h.probes = append(h.probes, w)
+	}
+	return h
+}
+
+// Drain makes the process not ready: it is about to stop.
+func (h *Health) Drain() { h.draining.Store(true) }
+
+// Report looks at every component and returns within a second, whatever hangs.
+func (h *Health) Report(ctx context.Context) Report {
+	ctx, cancel := context.WithTimeout(ctx, probeBudget)
+	defer cancel()
+	var waits []<-chan struct{}
+	for _, p := range h.probes {
+		waits = append(waits, p.look(ctx))
+	}
+	for _, done := range waits {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	r := Report{State: StateOK, Version: h.version, Components: make(map[string]Component)}
+	for _, p := range h.probes {
+		p.describe(&r)
+	}
+	return r
+}
+
+// look starts a look unless one is under way or the last is fresh, and returns
+// what is closed when the finding is there.
+func (w *watched) look(ctx context.Context) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running != nil {
+		return w.running
+	}
+	done := make(chan struct{})
+	if time.Since(w.looked) < w.Fresh {
+		close(done)
+		return done
+	}
+	w.running, w.started = done, time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookBudget) // the finding outlives the request
+	go func() {
+		defer cancel()
+		found, err := w.Look(ctx)
+		w.keep(found, err)
+		close(done)
+	}()
+	return done
+}
+
+func (w *watched) keep(found []Finding, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running, w.looked = nil, time.Now()
+	for i := range w.Names {
+		switch {
+		case err != nil:
+			w.found[i] = Finding{State: StateFail, Reason: reasonOf(err)}
+		default:
+			w.found[i] = found[i]
+		}
+		if w.found[i].State != StateFail {
+			w.success[i] = w.looked
+		}
+	}
+}
+
+func (w *watched) describe(r *Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	late := w.running != nil
+	for i, name := range w.Names {
+		c := Component{State: w.found[i].State, Reason: w.found[i].Reason}
+		if late {
+			c = Component{State: StateFail, Reason: "no answer for " + time.Since(w.started).Round(100*time.Millisecond).String()}
+		}
+		if !w.success[i].IsZero() {
+			c.LastSuccess = w.success[i].UTC().Format(time.RFC3339Nano)
+			c.AgeSeconds = time.Since(w.success[i]).Seconds()
+		}
+		r.Components[name] = c
+		r.State = worse(r.State, c.State, w.Critical)
+	}
+}
+
+func worse(state, component string, critical bool) string {
+	switch {
+	case component == StateFail && critical:
+		return StateFail
+	case component != StateOK && state == StateOK:
+		return StateDegraded
+	default:
+		return state
+	}
+}
+
+// reasonOf returns the innermost cause, cut short.
+func reasonOf(err error) string {
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	reason := strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, err.Error())
+	return reason[:min(len(reason), 160)]
+}
+
+func (h *Health) live(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": StateOK})
+}
+
+// ready says whether this process should be sent work.
+func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
+	if h.draining.Load() {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
+		return
+	}
+	state, code := StateOK, http.StatusOK
+	if report := h.Report(r.Context()); report.State == StateFail {
+		state, code = StateFail, http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, map[string]string{"status": state})
+}
+
+func (h *Health) report(w http.ResponseWriter, r *http.Request) {
+	report, code := h.Report(r.Context()), http.StatusOK
+	if report.State == StateFail {
+		code = http.StatusServiceUnavailable
+	}
+	writeJSON(w, code, report)
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(v) // the client has gone: nobody to tell
+}

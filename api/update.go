@@ -1,0 +1,62 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"sallyport/shop"
+)
+
+// person is as much of a user or a chat as tells its lane.
+type person struct {
+	ID int64 `json:"id"`
+}
+
+// sender is as much of an update's content as tells its lane.
+type sender struct {
+	From *person `json:"from"`
+	Chat *person `json:"chat"`
+}
+
+// lane is the user whom the content comes from, else its chat, else 0.
+func (s sender) lane() int64 {
+	switch {
+	case s.From != nil:
+		return s.From.ID
+	case s.Chat != nil:
+		return s.Chat.ID
+	default:
+		return 0
+	}
+}
+
+// envelope is as much of an update as the receiver must know.
+type envelope struct {
+	UpdateID         *int64  `json:"update_id"`
+	Message          *sender `json:"message"`
+	CallbackQuery    *sender `json:"callback_query"`
+	PreCheckoutQuery *sender `json:"pre_checkout_query"`
+	MyChatMember     *sender `json:"my_chat_member"`
+}
+
+// readUpdate reads who an update is from and what kind it is. What it does not
+// know is of kind "other": kept and passed on, never refused.
+func readUpdate(body []byte) (shop.Update, error) {
+	var e envelope
+	if err := json.Unmarshal(body, &e); err != nil {
+		return shop.Update{}, fmt.Errorf("update is not the expected JSON: %w", shop.ErrUndecodable)
+	}
+	if e.UpdateID == nil || *e.UpdateID <= 0 {
+		return shop.Update{}, fmt.Errorf("update has no id: %w", shop.ErrUndecodable)
+	}
+	u := shop.Update{ID: *e.UpdateID, Kind: "other", Body: body}
+	for kind, content := range map[string]*sender{
+		"message": e.Message, "callback_query": e.CallbackQuery,
+		"pre_checkout_query": e.PreCheckoutQuery, "my_chat_member": e.MyChatMember,
+	} {
+		if content != nil {
+			u.Kind, u.Lane = kind, content.lane()
+		}
+	}
+	return u, nil
+}

@@ -1,0 +1,169 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
+
+	"sallyport/shop"
+)
+
+// Bot answers customers.
+type Bot struct {
+	shop    *shop.Shop
+	client  *Client
+	display *Display
+	presses map[string]press
+}
+
+// New returns a Bot that sells what s sells.
+func New(s *shop.Shop, client *Client, display *Display) *Bot {
+	b := &Bot{shop: s, client: client, display: display}
+	b.presses = b.routes()
+	return b
+}
+
+// Handle answers one update. It may be repeated: what it changes is keyed, and
+// what it shows is shown again.
+func (b *Bot) Handle(ctx context.Context, u shop.Update) error {
+	var update tgbotapi.Update
+	if err := json.Unmarshal(u.Body, &update); err != nil {
+		return &shop.Error{Kind: shop.KindInvalid, Key: "undecodable", Err: err}
+	}
+	switch {
+	case update.CallbackQuery != nil:
+		return b.pressed(ctx, update.CallbackQuery)
+	case update.Message != nil:
+		return b.written(ctx, update.Message)
+	case update.MyChatMember != nil:
+		return b.moved(ctx, update.MyChatMember)
+	default:
+		return nil // a kind that we did not ask for says nothing to us
+	}
+}
+
+// moved notes whether the customer has blocked the bot.
+func (b *Bot) moved(ctx context.Context, m *tgbotapi.ChatMemberUpdated) error {
+	id := shop.UserID(m.From.ID)
+	switch {
+	case !m.Chat.IsPrivate():
+		return nil
+	case m.NewChatMember.Status == "kicked":
+		return b.shop.Left(ctx, id)
+	default:
+		_, err := b.shop.Enter(ctx, id, m.From.LanguageCode)
+		return err
+	}
+}
+
+// written answers a message: a command, or text that we do not understand.
+func (b *Bot) written(ctx context.Context, m *tgbotapi.Message) error {
+	if m.From == nil || m.From.IsBot || !m.Chat.IsPrivate() {
+		return nil
+	}
+	if m.SuccessfulPayment != nil {
+		return fmt.Errorf("a payment that nobody asked for: %w", shop.ErrUnknownOrder) // kept for an operator
+	}
+	user, err := b.shop.Enter(ctx, shop.UserID(m.From.ID), m.From.LanguageCode)
+	if err != nil {
+		return err
+	}
+	t := turn{user: user, firstName: m.From.FirstName, paint: b.display.texts.painter(user.Language)}
+	answer, err := b.command(ctx, t, m.Text)
+	if err != nil {
+		return err
+	}
+	return b.display.show(ctx, user.ID, 0, answer.screen)
+}
+
+// commands are what a customer may type, and the press that each stands for.
+func commands() map[string]string {
+	return map[string]string{
+		"/menu": "menu", "/buy": "plans", "/profile": "profile", "/key": "key",
+		"/help": "help", "/support": "support", "/paysupport": "paysupport", "/language": "languages",
+	}
+}
+
+func (b *Bot) command(ctx context.Context, t turn, text string) (answer, error) {
+	word, _, _ := strings.Cut(text, " ")
+	word, _, _ = strings.Cut(word, "@")
+	verb, known := commands()[word]
+	switch {
+	case !t.user.Chosen && verb != "paysupport":
+		return answer{screen: t.paint.language()}, nil
+	case word == "/start":
+		return answer{screen: t.paint.menu(t.hello())}, nil
+	case known:
+		return b.presses[verb](ctx, t, nil)
+	default:
+		return answer{screen: t.paint.menu(t.paint.text("menu.unknown", nil))}, nil
+	}
+}
+
+// pressed answers a button: first the press itself, so that it never spins, then
+// the screen.
+func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
+	user, err := b.shop.Enter(ctx, shop.UserID(q.From.ID), q.From.LanguageCode)
+	if err != nil {
+		return err
+	}
+	t := turn{user: user, firstName: q.From.FirstName, paint: b.display.texts.painter(user.Language)}
+	a, err := b.press(ctx, t, q.Data)
+	if err != nil {
+		_ = b.display.sender.Answer(ctx, q.ID, t.paint.text("error.unavailable", nil)) // the press is tried again; the customer should know
+		return err
+	}
+	if err := b.display.sender.Answer(ctx, q.ID, a.toast); err != nil {
+		return err
+	}
+	if a.qr != "" {
+		return b.display.photo(ctx, user.ID, a.qr, a.screen)
+	}
+	return b.display.show(ctx, user.ID, messageOf(q), a.screen)
+}
+
+// messageOf returns the text message that the button stands under, or 0.
+func messageOf(q *tgbotapi.CallbackQuery) int64 {
+	if q.Message == nil || q.Message.Text == "" {
+		return 0
+	}
+	return int64(q.Message.MessageID)
+}
+
+// press runs the handler of a button. What a rule forbids is answered with where
+// the customer stands now.
+func (b *Bot) press(ctx context.Context, t turn, data string) (answer, error) {
+	words := strings.Split(data, ":")
+	handle, known := b.presses[words[0]]
+	if !known {
+		return t.stale(), nil
+	}
+	a, err := handle(ctx, t, words[1:])
+	switch shop.KindOf(err) {
+	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
+		return t.stale(), nil
+	default:
+		return a, err
+	}
+}
+
+// Checkout answers Telegram's question whether a payment may go ahead. It is asked
+// and answered within one request.
+func (b *Bot) Checkout(ctx context.Context, body []byte) error {
+	var update tgbotapi.Update
+	if err := json.Unmarshal(body, &update); err != nil || update.PreCheckoutQuery == nil || update.PreCheckoutQuery.From == nil {
+		return &shop.Error{Kind: shop.KindInvalid, Key: "undecodable", Err: errors.New("not a pre-checkout query")}
+	}
+	q := update.PreCheckoutQuery
+	params := tgbotapi.Params{"pre_checkout_query_id": q.ID, "ok": "true"}
+	amount := shop.Money{Minor: int64(q.TotalAmount), Currency: q.Currency}
+	if err := b.shop.CheckCheckout(ctx, q.InvoicePayload, shop.UserID(q.From.ID), amount); err != nil {
+		paint := b.display.texts.painter(shop.GuessLanguage(q.From.LanguageCode))
+		params["ok"], params["error_message"] = "false", paint.text("checkout.refused", nil)
+	}
+	return b.client.Call(ctx, "answerPreCheckoutQuery", params, nil)
+}

@@ -1,0 +1,93 @@
+package bot
+
+import (
+	"context"
+	"errors"
+
+	"sallyport/shop"
+)
+
+// Dialogs remembers where each customer's screen lives.
+type Dialogs interface {
+	// Dialog returns the message in which the customer's screen lives and which
+	// screen it shows; zero if there is none.
+	Dialog(ctx context.Context, id shop.UserID) (messageID int64, screen string, err error)
+	// SaveDialog remembers both.
+	SaveDialog(ctx context.Context, id shop.UserID, messageID int64, screen string) error
+}
+
+// Display keeps one live screen per customer: it edits in place where it can.
+type Display struct {
+	sender   *Sender
+	dialogs  Dialogs
+	texts    *Texts
+	priority Priority
+}
+
+// NewDisplay returns a Display whose messages have this priority.
+func NewDisplay(sender *Sender, dialogs Dialogs, texts *Texts, p Priority) *Display {
+	return &Display{sender: sender, dialogs: dialogs, texts: texts, priority: p}
+}
+
+// show makes screen the customer's live screen: in the message at, if that can
+// become it, else in a new one. The message it lived in before goes.
+func (d *Display) show(ctx context.Context, user shop.UserID, at int64, screen Screen) error {
+	old, _, err := d.dialogs.Dialog(ctx, user)
+	if err != nil {
+		return err
+	}
+	live, err := d.place(ctx, user, at, screen)
+	if err != nil {
+		return err
+	}
+	if err := d.dialogs.SaveDialog(ctx, user, live, screen.Name); err != nil {
+		return err
+	}
+	if old != 0 && old != live {
+		_ = d.sender.Delete(ctx, int64(user), old) // an old screen that stays does no harm: its buttons still answer
+	}
+	return nil
+}
+
+func (d *Display) place(ctx context.Context, user shop.UserID, at int64, screen Screen) (int64, error) {
+	if at != 0 {
+		err := d.sender.Edit(ctx, d.priority, int64(user), at, screen)
+		if !isRefusal(err) {
+			return at, err
+		}
+	}
+	sent, err := d.sender.Send(ctx, d.priority, int64(user), screen)
+	return sent.MessageID, err
+}
+
+// refresh shows screen where the customer's live screen is, if that shows the
+// same thing; a customer who has moved on is not called back.
+func (d *Display) refresh(ctx context.Context, user shop.UserID, screen Screen) error {
+	live, shown, err := d.dialogs.Dialog(ctx, user)
+	if err != nil || live == 0 || shown != screen.Name {
+		return err
+	}
+	err = d.sender.Edit(ctx, d.priority, int64(user), live, screen)
+	if isRefusal(err) {
+		return nil // the customer deleted it
+	}
+	return err
+}
+
+// photo sends a picture of content; where Telegram takes none, the text goes alone,
+// so that what it says always arrives.
+func (d *Display) photo(ctx context.Context, user shop.UserID, content string, caption Screen) error {
+	png, err := qrPNG(content)
+	if err != nil {
+		return err
+	}
+	_, err = d.sender.Photo(ctx, d.priority, int64(user), png, caption)
+	if isRefusal(err) {
+		_, textErr := d.sender.Send(ctx, d.priority, int64(user), caption)
+		if textErr != nil {
+			return errors.Join(err, textErr)
+		}
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+
+	"sallyport/shop"
+)
+
+// Messenger tells customers what happened without their asking. It implements
+// shop.Messenger.
+type Messenger struct {
+	display *Display
+}
+
+// NewMessenger returns a Messenger that shows through display.
+func NewMessenger(display *Display) *Messenger { return &Messenger{display: display} }
+
+// Deliver sends the message, or brings the customer's screen up to date where that
+// says it all.
+func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
+	user := msg.Profile.User
+	paint := m.display.texts.painter(user.Language)
+	if msg.Order.ID != (shop.OrderID{}) {
+		screen := paint.order(orderView{
+			order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice,
+			waiting: msg.Profile.Subscription.Status == shop.SubscriptionWaiting,
+		})
+		if err := m.display.refresh(ctx, user.ID, screen); err != nil {
+			return err
+		}
+	}
+	switch msg.Notice {
+	case shop.NoticeInvoice:
+		return nil
+	case shop.NoticeReady:
+		if len(msg.Profile.Links) == 0 { // it has run out before this message could be sent
+			return nil
+		}
+		return m.display.photo(ctx, user.ID, msg.Profile.Links[0].URL, paint.card(msg.Profile))
+	case shop.NoticeDelayed:
+		return m.send(ctx, user.ID, paint.delayed())
+	case shop.NoticeExpired:
+		return m.send(ctx, user.ID, paint.expired(msg.Profile))
+	default:
+		return fmt.Errorf("notice %q is not known", msg.Notice)
+	}
+}
+
+func (m *Messenger) send(ctx context.Context, user shop.UserID, screen Screen) error {
+	_, err := m.display.sender.Send(ctx, m.display.priority, int64(user), screen)
+	return err
+}

@@ -1,0 +1,203 @@
+package bot
+
+import (
+	"strings"
+
+	"sallyport/shop"
+)
+
+// Screen is what a customer sees: a text and its buttons. Screens are made by
+// pure functions from what they show.
+type Screen struct {
+	Name string // what it shows, such as "menu" or "order:<id>"
+	Text string // HTML of the Bot API
+	Rows [][]Button
+}
+
+// Button is one button. It either presses Data or opens URL.
+type Button struct {
+	Text string
+	Data string // "verb" or "verb:argument:...", at most 64 bytes
+	URL  string
+}
+
+// painter makes screens in one language.
+type painter struct {
+	texts *Texts
+	lang  shop.Language
+}
+
+func (t *Texts) painter(l shop.Language) painter { return painter{texts: t, lang: l} }
+
+func (p painter) text(key string, f fields) string { return p.texts.in(p.lang, key, f) }
+
+// button returns a button that presses verb with arguments.
+func (p painter) button(key string, verb string, arguments ...string) Button {
+	return Button{Text: p.text("button."+key, nil), Data: strings.Join(append([]string{verb}, arguments...), ":")}
+}
+
+func row(buttons ...Button) []Button { return buttons }
+
+func (p painter) toMenu() []Button { return row(p.button("menu", "menu")) }
+
+// language asks for the language, in all of them.
+func (p painter) language() Screen {
+	s := Screen{Name: "language", Text: p.text("language.ask", nil)}
+	for _, l := range shop.Languages() {
+		s.Rows = append(s.Rows, row(Button{Text: p.texts.in(l, "language.name", nil), Data: "language:" + string(l)}))
+	}
+	return s
+}
+
+// menu is the main menu; hello is a line above it, if any.
+func (p painter) menu(hello string) Screen {
+	text := p.text("menu.text", nil)
+	if hello != "" {
+		text = hello + "\n\n" + text
+	}
+	return Screen{Name: "menu", Text: text, Rows: [][]Button{
+		row(p.button("buy", "plans")),
+		row(p.button("profile", "profile"), p.button("key", "key")),
+		row(p.button("help", "help"), p.button("support", "support")),
+		row(p.button("language", "languages")),
+	}}
+}
+
+// plans lists what is sold.
+func (p painter) plans(c shop.Catalogue) Screen {
+	s := Screen{Name: "plans", Text: p.text("plans.text", nil)}
+	for _, plan := range c.Plans {
+		s.Text += "\n\n" + p.text("plans.item", fields{"Plan": name(plan.Name, p.lang), "About": name(plan.Description, p.lang)})
+		s.Rows = append(s.Rows, row(Button{Text: name(plan.Name, p.lang), Data: "plan:" + string(plan.ID)}))
+	}
+	s.Rows = append(s.Rows, p.toMenu())
+	return s
+}
+
+// periods lists for how long a plan is sold.
+func (p painter) periods(plan shop.Plan) Screen {
+	s := Screen{Name: "plan", Text: p.text("periods.text", fields{
+		"Plan": name(plan.Name, p.lang), "About": name(plan.Description, p.lang),
+	})}
+	for _, period := range plan.Periods {
+		label := p.text("periods.item", fields{"Period": p.texts.period(p.lang, period.Length), "Price": p.texts.price(period.Price)})
+		s.Rows = append(s.Rows, row(Button{Text: label, Data: "buy:" + string(plan.ID) + ":" + string(period.ID)}))
+	}
+	s.Rows = append(s.Rows, row(p.button("back", "plans"), p.button("menu", "menu")))
+	return s
+}
+
+// offer shows what will be bought and asks how to pay.
+func (p painter) offer(o shop.Offer) Screen {
+	plan, period := string(o.Plan.ID), string(o.Period.ID)
+	return Screen{
+		Name: "offer",
+		Text: p.text("offer.text", fields{
+			"Plan": name(o.Plan.Name, p.lang), "Period": p.texts.period(p.lang, o.Period.Length), "Price": p.texts.price(o.Period.Price),
+		}),
+		Rows: [][]Button{
+			row(p.button("pay_cryptobot", "pay", plan, period)),
+			row(p.button("back", "plan", plan), p.button("menu", "menu")),
+		},
+	}
+}
+
+// orderView is what a screen shows of an order.
+type orderView struct {
+	order   shop.Order
+	plan    shop.Plan
+	invoice shop.Invoice // zero while there is none
+	waiting bool         // paid, but access is still to come
+}
+
+// order shows an order in whatever state it is.
+func (p painter) order(v orderView) Screen {
+	id := v.order.ID.String()
+	s := Screen{Name: "order:" + id}
+	f := fields{
+		"Plan":   name(v.plan.Name, p.lang),
+		"Period": p.texts.period(p.lang, v.order.Period), "Price": p.texts.price(v.order.Price),
+		"Until": p.texts.date(p.lang, v.order.ExpiresAt),
+	}
+	switch {
+	case v.order.Status == shop.OrderPaid && v.waiting:
+		s.Text, s.Rows = p.text("order.waiting", f), [][]Button{row(p.button("profile", "profile")), p.toMenu()}
+	case v.order.Status == shop.OrderPaid:
+		s.Text, s.Rows = p.text("order.paid", f), [][]Button{row(p.button("key", "key"), p.button("profile", "profile")), p.toMenu()}
+	case v.order.Status != shop.OrderOpen:
+		s.Text, s.Rows = p.text("order.closed", f), [][]Button{row(p.button("again", "buy", string(v.order.Plan), string(v.order.PeriodID))), p.toMenu()}
+	case v.invoice.URL == "":
+		s.Text, s.Rows = p.text("order.preparing", f), [][]Button{row(p.button("refresh", "order", id)), row(p.button("cancel", "cancel", id))}
+	default:
+		s.Text, s.Rows = p.text("order.open", f), [][]Button{
+			row(Button{Text: p.text("button.pay", f), URL: v.invoice.URL}),
+			row(p.button("check", "order", id)),
+			row(p.button("cancel", "cancel", id)),
+		}
+	}
+	return s
+}
+
+// profile shows what the customer owns.
+func (p painter) profile(v shop.Profile) Screen {
+	f := fields{"Plan": p.planName(v), "Until": p.texts.date(p.lang, v.Subscription.ExpiresAt)}
+	s := Screen{Name: "profile", Text: p.text("profile."+string(v.Subscription.Status), f)}
+	if v.Subscription.Granted() {
+		s.Rows = append(s.Rows, row(p.button("key", "key")), row(p.button("renew", "plans")))
+	} else {
+		s.Rows = append(s.Rows, row(p.button("buy", "plans")))
+	}
+	s.Rows = append(s.Rows, p.toMenu())
+	return s
+}
+
+func (p painter) planName(v shop.Profile) string { return name(v.Plan.Name, p.lang) }
+
+// key shows the customer's key.
+func (p painter) key(v shop.Profile) Screen {
+	if !v.Subscription.Granted() {
+		return Screen{Name: "key", Text: p.text("key.none", nil), Rows: [][]Button{row(p.button("buy", "plans")), p.toMenu()}}
+	}
+	s := Screen{Name: "key", Text: p.text("key.text", fields{"Until": p.texts.date(p.lang, v.Subscription.ExpiresAt)})}
+	for _, link := range v.Links {
+		s.Text += "\n\n" + p.text("key.link", fields{"Node": link.Node, "Link": link.URL})
+	}
+	s.Rows = [][]Button{row(p.button("qr", "qr"), p.button("help", "help")), p.toMenu()}
+	return s
+}
+
+// card is the caption of the picture by which a key is delivered.
+func (p painter) card(v shop.Profile) Screen {
+	s := Screen{Name: "card", Text: p.text("card.text", fields{
+		"Plan": p.planName(v), "Until": p.texts.date(p.lang, v.Subscription.ExpiresAt), "Link": v.Links[0].URL,
+	})}
+	if len(v.Links) > 1 {
+		s.Text += "\n\n" + p.text("card.more", nil)
+	}
+	s.Rows = [][]Button{row(p.button("help", "help"), p.button("profile", "profile"))}
+	return s
+}
+
+// help explains how to connect.
+func (p painter) help() Screen {
+	return Screen{Name: "help", Text: p.text("help.text", nil), Rows: [][]Button{
+		row(p.button("key", "key"), p.button("support", "support")), p.toMenu(),
+	}}
+}
+
+// support says whom to write to; about payments too, as Telegram asks of shops.
+func (p painter) support(key, contact string) Screen {
+	return Screen{Name: key, Text: p.text(key+".text", fields{"Contact": contact}), Rows: [][]Button{p.toMenu()}}
+}
+
+// delayed says that access will follow.
+func (p painter) delayed() Screen {
+	return Screen{Name: "delayed", Text: p.text("notice.delayed", nil), Rows: [][]Button{row(p.button("profile", "profile"))}}
+}
+
+// expired says that access has ended.
+func (p painter) expired(v shop.Profile) Screen {
+	return Screen{Name: "expired", Text: p.text("notice.expired", fields{"Plan": p.planName(v)}), Rows: [][]Button{
+		row(p.button("renew", "plans")), row(p.button("profile", "profile")),
+	}}
+}

@@ -1,0 +1,211 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
+	"golang.org/x/time/rate"
+
+	"sallyport/shop"
+)
+
+// Telegram's limits, and how we stay under them: about 30 messages a second in
+// all, about one a second to one chat with short bursts.
+// https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+const (
+	globalRate  = 28
+	globalBurst = 28
+	chatRate    = 1
+	chatBurst   = 12
+	// reserve is the part of the burst that only replies may use, so that
+	// notices never make a person who presses a button wait.
+	reserve = 14
+	// maxChats bounds the limiters kept; one that is full again is as good as new.
+	maxChats = 10000
+)
+
+// Priority orders messages when there are more than may be sent.
+type Priority int
+
+// The priorities.
+const (
+	Reply  Priority = iota // the answer to a person who waits
+	Notice                 // a message nobody asked for
+)
+
+// Sender sends everything that goes to customers, within Telegram's limits.
+type Sender struct {
+	client *Client
+	global *rate.Limiter
+
+	mu    sync.Mutex
+	chats map[int64]*chatLimit
+}
+
+type chatLimit struct {
+	limiter *rate.Limiter
+	pause   time.Time // until which Telegram asked us to leave the chat alone
+}
+
+// NewSender returns a Sender over client.
+func NewSender(client *Client) *Sender {
+	return &Sender{client: client, global: rate.NewLimiter(globalRate, globalBurst), chats: make(map[int64]*chatLimit)}
+}
+
+// Sent is as much of a sent message as we need.
+type Sent struct {
+	MessageID int64 `json:"message_id"`
+}
+
+// Send sends a text with a keyboard.
+func (s *Sender) Send(ctx context.Context, p Priority, chat int64, screen Screen) (Sent, error) {
+	params := textParams(chat, screen)
+	var sent Sent
+	err := s.paced(ctx, p, chat, func() error { return s.client.Call(ctx, "sendMessage", params, &sent) })
+	return sent, err
+}
+
+// Edit replaces the text and the keyboard of a message of ours.
+func (s *Sender) Edit(ctx context.Context, p Priority, chat, messageID int64, screen Screen) error {
+	params := textParams(chat, screen)
+	params.AddNonZero64("message_id", messageID)
+	return s.paced(ctx, p, chat, func() error { return s.client.Call(ctx, "editMessageText", params, nil) })
+}
+
+// Photo sends a picture with a caption and a keyboard.
+func (s *Sender) Photo(ctx context.Context, p Priority, chat int64, png []byte, screen Screen) (Sent, error) {
+	params := tgbotapi.Params{
+		"chat_id": strconv.FormatInt(chat, 10), "caption": screen.Text, "parse_mode": tgbotapi.ModeHTML,
+		"reply_markup": screen.markup(),
+	}
+	files := []tgbotapi.RequestFile{{Name: "photo", Data: tgbotapi.FileBytes{Name: "key.png", Bytes: png}}}
+	var sent Sent
+	err := s.paced(ctx, p, chat, func() error { return s.client.Upload(ctx, "sendPhoto", params, files, &sent) })
+	return sent, err
+}
+
+// Answer ends the wait of a pressed button; text, if any, is shown for a moment.
+// A press that Telegram has given up on is not an error.
+func (s *Sender) Answer(ctx context.Context, queryID, text string) error {
+	params := tgbotapi.Params{"callback_query_id": queryID}
+	params.AddNonEmpty("text", text)
+	err := s.client.Call(ctx, "answerCallbackQuery", params, nil)
+	if isRefusal(err) {
+		return nil
+	}
+	return err
+}
+
+// Delete removes a message of ours; one that is gone or too old is left alone.
+func (s *Sender) Delete(ctx context.Context, chat, messageID int64) error {
+	params := tgbotapi.Params{"chat_id": strconv.FormatInt(chat, 10), "message_id": strconv.FormatInt(messageID, 10)}
+	err := s.client.Call(ctx, "deleteMessage", params, nil)
+	if isRefusal(err) {
+		return nil
+	}
+	return err
+}
+
+func textParams(chat int64, screen Screen) tgbotapi.Params {
+	return tgbotapi.Params{
+		"chat_id": strconv.FormatInt(chat, 10), "text": screen.Text, "parse_mode": tgbotapi.ModeHTML,
+		"link_preview_options": `{"is_disabled":true}`, "reply_markup": screen.markup(),
+	}
+}
+
+// paced waits for its turn, then calls. A wait that ctx does not allow is
+// KindLimited at once.
+func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() error) error {
+	if err := s.turn(ctx, p, chat); err != nil {
+		return err
+	}
+	err := call()
+	if known, ok := errors.AsType[*shop.Error](err); ok && known.Kind == shop.KindLimited {
+		s.hold(chat, known.RetryAfter)
+	}
+	return err
+}
+
+func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
+	limit := s.limitOf(chat)
+	if wait := time.Until(limit.pause); wait > 0 {
+		return shop.Limited(wait, errors.New("telegram asked to wait for this chat"))
+	}
+	for p == Notice && s.global.Tokens() < reserve {
+		if err := sleep(ctx, time.Second/globalRate); err != nil {
+			return shop.Limited(time.Second, err)
+		}
+	}
+	for _, l := range []*rate.Limiter{limit.limiter, s.global} {
+		if err := l.Wait(ctx); err != nil {
+			return shop.Limited(time.Second, errors.New("message limit reached"))
+		}
+	}
+	return nil
+}
+
+func (s *Sender) limitOf(chat int64) chatLimit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit, ok := s.chats[chat]
+	if !ok {
+		if len(s.chats) >= maxChats {
+			s.forgetRested()
+		}
+		limit = &chatLimit{limiter: rate.NewLimiter(chatRate, chatBurst)}
+		s.chats[chat] = limit
+	}
+	return *limit
+}
+
+// forgetRested drops the limiters that hold nobody back, and if that is none, all.
+func (s *Sender) forgetRested() {
+	for chat, limit := range s.chats {
+		if limit.limiter.Tokens() >= chatBurst && time.Now().After(limit.pause) {
+			delete(s.chats, chat)
+		}
+	}
+	if len(s.chats) >= maxChats {
+		clear(s.chats)
+	}
+}
+
+func (s *Sender) hold(chat int64, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limit, ok := s.chats[chat]; ok {
+		limit.pause = time.Now().Add(wait)
+	}
+}
+
+// sleep waits, but not beyond ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// markup returns the keyboard as the Bot API takes it.
+func (s Screen) markup() string {
+	type button struct {
+		Text string `json:"text"`
+		Data string `json:"callback_data,omitempty"`
+		URL  string `json:"url,omitempty"`
+	}
+	rows := make([][]button, len(s.Rows))
+	for i, row := range s.Rows {
+		for _, b := range row {
+			rows[i] = append(rows[i], button(b))
+		}
+	}
+	keyboard, _ := json.Marshal(map[string]any{"inline_keyboard": rows}) // strings always encode
+	return string(keyboard)
+}

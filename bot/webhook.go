@@ -1,0 +1,27 @@
+package bot
+
+import (
+	"context"
+	"strconv"
+
+	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
+)
+
+// Webhook is where and how Telegram delivers updates.
+type Webhook struct {
+	URL            string
+	Secret         string // comes back with every delivery
+	MaxConnections int    // 1..100
+}
+
+// SetWebhook tells Telegram the webhook. Every parameter is sent, because what is
+// not sent falls back to its default; updates that wait are never dropped. Safe to
+// repeat: an unchanged webhook stays as it is.
+func (c *Client) SetWebhook(ctx context.Context, w Webhook) error {
+	return c.Call(ctx, "setWebhook", tgbotapi.Params{
+		"url":             w.URL,
+		"secret_token":    w.Secret,
+		"max_connections": strconv.Itoa(w.MaxConnections),
+		"allowed_updates": `["message","callback_query","pre_checkout_query","my_chat_member"]`,
+	}, nil)
+}

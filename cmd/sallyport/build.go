@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"sallyport/api"
+	"sallyport/bot"
+	"sallyport/outbound"
+	"sallyport/payments/cryptobot"
+	"sallyport/shop"
+	"sallyport/store"
+	"sallyport/workers"
+	"sallyport/xray"
+)
+
+// program is every part of the process, wired.
+type program struct {
+	config     config
+	log        *zap.Logger
+	metrics    *prometheus.Registry
+	observe    func(host, op string, took time.Duration, err error)
+	closers    []func()
+	catalogue  atomic.Pointer[shop.Catalogue]
+	nodes      []*xray.Node
+	web, work  *store.Store
+	client     *bot.Client
+	gateway    *cryptobot.Client
+	lanes      *bot.Lanes
+	workers    *workers.Workers
+	health     *api.Health
+	public     http.Handler
+	operations http.Handler
+}
+
+// build makes every part. Nothing outside has been called when it returns.
+func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err error) {
+	p := &program{config: c, log: log, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.observe = observeCalls(p.metrics)
+	for _, step := range []func(context.Context) error{p.buildNodes, p.buildStores, p.buildOutside, p.buildShop} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *program) close() {
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i]()
+	}
+}
+
+func (p *program) onClose(f func()) { p.closers = append(p.closers, f) }
+
+func (p *program) host(name string, timeout time.Duration, atOnce uint) *outbound.Host {
+	return outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
+}
+
+func (p *program) buildNodes(context.Context) error {
+	catalogue, nodes, err := readCatalogue(p.config.Catalogue)
+	if err != nil {
+		return err
+	}
+	p.catalogue.Store(&catalogue)
+	for _, c := range nodes {
+		c.Host = p.host("node:"+c.Name, 3*time.Second, 16)
+		node, err := xray.Dial(c)
+		if err != nil {
+			return fmt.Errorf("node %s: %w", c.Name, err)
+		}
+		p.onClose(func() { _ = node.Close() })
+		p.nodes = append(p.nodes, node)
+	}
+	return nil
+}
+
+func (p *program) buildStores(ctx context.Context) error {
+	open := func(name string, conns int32) (*store.Store, error) {
+		s, err := store.Open(ctx, store.Config{
+			URL: string(p.config.DatabaseURL), Name: name, MaxConns: conns, MinConns: 1,
+			AcquireTimeout: p.config.AcquireTimeout, StatementTimeout: p.config.StatementTimeout,
+			Logger: p.log.Named("store"), Metrics: p.metrics,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s pool: %w", name, err)
+		}
+		p.onClose(s.Close)
+		return s, nil
+	}
+	var err error
+	if p.web, err = open("web", p.config.WebConns); err != nil {
+		return err
+	}
+	p.work, err = open("work", p.config.WorkConns)
+	return err
+}
+
+func (p *program) buildOutside(context.Context) error {
+	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.host("telegram", 5*time.Second, 64))
+	p.onClose(p.client.Close)
+	p.gateway = cryptobot.New(cryptobot.Config{
+		BaseURL: p.config.CryptoPayAPI, Token: string(p.config.CryptoPayToken), Assets: p.config.CryptoPayAssets,
+		ReturnURL: p.config.ReturnURL, Host: p.host("cryptopay", 5*time.Second, 8),
+	})
+	return nil
+}
+
+// buildShop makes two shops, alike but for the pool that they read and write
+// through, so that background work cannot starve the dialogs.
+func (p *program) buildShop(context.Context) error {
+	zone, err := time.LoadLocation(p.config.Timezone)
+	if err != nil {
+		return fmt.Errorf("TIMEZONE: %w", err)
+	}
+	texts, err := bot.NewTexts(zone)
+	if err != nil {
+		return fmt.Errorf("texts: %w", err)
+	}
+	sender := bot.NewSender(p.client)
+	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Notice))
+	shopOver := func(s *store.Store) *shop.Shop {
+		nodes := make([]shop.Node, len(p.nodes))
+		for i, n := range p.nodes {
+			nodes[i] = n
+		}
+		return shop.New(shop.Config{
+			Store: s, Catalogue: &p.catalogue, Nodes: nodes, Gateway: p.gateway,
+			Messenger: messenger, Assets: p.config.CryptoPayAssets,
+		})
+	}
+	web := shopOver(p.web)
+	front := bot.New(web, p.client, bot.NewDisplay(sender, p.web, texts, bot.Reply))
+	p.lanes = bot.NewLanes(bot.LanesConfig{
+		Inbox: p.web, Handle: front.Handle, Holder: holder(), Stop: stopWorking,
+		Logger: p.log.Named("lanes"), Metrics: p.metrics,
+	})
+	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
+		return err
+	}
+	p.buildEdge(web, front)
+	return nil
+}
+
+func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
+	names := make([]string, len(p.nodes))
+	for i, n := range p.nodes {
+		names[i] = n.Name()
+	}
+	w, err := workers.New(workers.Config{
+		Pool: p.work.Pool(), Shop: s, Nodes: names, JobOpts: store.JobOpts, Stop: stopWorking,
+		Queues: map[string]int{
+			store.QueueAccess: 16, store.QueueMessages: 16, store.QueuePayments: 8,
+			store.QueueNodes: 2 * len(names), store.QueueHouse: 2,
+		},
+		Schedule: workers.Schedule{
+			Expire: p.config.ExpireEvery, Nodes: p.config.NodesEvery, Poll: p.config.PollEvery, Sweep: p.config.SweepEvery,
+		},
+		Logger: p.log.Named("workers"), Metrics: p.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("job queue: %w", err)
+	}
+	return w, nil
+}
+
+func (p *program) buildEdge(web *shop.Shop, front *bot.Bot) {
+	p.health = api.NewHealth(version, p.probes()...)
+	edge := api.New(api.Config{
+		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: front.Checkout,
+		Payment: p.readPayment, Settle: web.Settle, Health: p.health,
+		Logger: p.log.Named("edge"), Metrics: p.metrics,
+	})
+	router := edge.Receivers()
+	operations := router
+	if p.config.Operations != "" {
+		operations = api.NewRouter()
+	}
+	edge.Operations(operations)
+	operations.Handle("/metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	p.public, p.operations = router, operations
+}
+
+// readPayment verifies a callback's bytes, then reads them.
+func (p *program) readPayment(header http.Header, body []byte) (shop.PaymentEvent, error) {
+	if err := cryptobot.Verify(string(p.config.CryptoPayToken), body, header.Get(cryptobot.SignatureHeader)); err != nil {
+		return shop.PaymentEvent{}, err //nolint:wrapcheck // names itself
+	}
+	return cryptobot.Parse(body) //nolint:wrapcheck // names itself
+}
+
+// observeCalls returns what measures every call to the outside.
+func observeCalls(metrics prometheus.Registerer) func(host, op string, took time.Duration, err error) {
+	calls := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "sallyport", Subsystem: "outbound", Name: "duration_seconds",
+		Help:    "How long a call to the outside took, by host, operation and outcome.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+	}, []string{"host", "op", "outcome"})
+	metrics.MustRegister(calls)
+	return func(host, op string, took time.Duration, err error) {
+		outcome := "ok"
+		if err != nil {
+			outcome = shop.KindOf(err).String()
+		}
+		calls.WithLabelValues(host, op, outcome).Observe(took.Seconds())
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+
+	"github.com/goccy/go-yaml"
+
+	"sallyport/shop"
+	"sallyport/xray"
+)
+
+// catalogueFile is the catalogue as the operator writes it.
+type catalogueFile struct {
+	Support string     `yaml:"support"`
+	Plans   []planFile `yaml:"plans"`
+	Nodes   []nodeFile `yaml:"nodes"`
+}
+
+type planFile struct {
+	ID          string            `yaml:"id"`
+	Name        map[string]string `yaml:"name"`
+	Description map[string]string `yaml:"description"`
+	Periods     []periodFile      `yaml:"periods"`
+}
+
+type periodFile struct {
+	Length string `yaml:"length"`
+	RUB    string `yaml:"rub"`
+}
+
+type nodeFile struct {
+	Name        string `yaml:"name"`
+	Title       string `yaml:"title"`
+	API         string `yaml:"api"`
+	Inbound     string `yaml:"inbound"`
+	Host        string `yaml:"host"`
+	Port        int    `yaml:"port"`
+	ServerName  string `yaml:"server_name"`
+	PublicKey   string `yaml:"public_key"`
+	ShortID     string `yaml:"short_id"`
+	Fingerprint string `yaml:"fingerprint"`
+}
+
+// readCatalogue reads the catalogue's file and reports every problem at once.
+func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return shop.Catalogue{}, nil, fmt.Errorf("catalogue: %w", err)
+	}
+	var f catalogueFile
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil {
+		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)
+	}
+	c, planErr := f.catalogue()
+	nodes, nodeErr := f.nodes()
+	if err := errors.Join(planErr, nodeErr); err != nil {
+		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)
+	}
+	return c, nodes, nil
+}
+
+func (f catalogueFile) catalogue() (shop.Catalogue, error) {
+	c := shop.Catalogue{Support: f.Support}
+	var problems []error
+	if f.Support == "" {
+		problems = append(problems, errors.New("support: want a contact such as @name"))
+	}
+	if len(f.Plans) == 0 {
+		problems = append(problems, errors.New("plans: want at least one"))
+	}
+	seen := make(map[shop.PlanID]bool)
+	for i, p := range f.Plans {
+		plan, err := p.plan()
+		if err == nil && seen[plan.ID] {
+			err = errors.New("id is used twice")
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("plans[%d] %q: %w", i, p.ID, err))
+		}
+		seen[plan.ID] = true
+		c.Plans = append(c.Plans, plan)
+	}
+	return c, errors.Join(problems...)
+}
+
+func (p planFile) plan() (shop.Plan, error) {
+	plan := shop.Plan{ID: shop.PlanID(p.ID), Name: texts(p.Name), Description: texts(p.Description)}
+	var problems []error
+	if !regexp.MustCompile(`^[a-z0-9]{1,16}$`).MatchString(p.ID) {
+		problems = append(problems, errors.New("id: want 1 to 16 of a-z 0-9"))
+	}
+	if plan.Name[shop.English] == "" {
+		problems = append(problems, errors.New("name.en: want a name"))
+	}
+	if len(p.Periods) == 0 {
+		problems = append(problems, errors.New("periods: want at least one"))
+	}
+	seen := make(map[string]bool)
+	for _, period := range p.Periods {
+		length, err := shop.ParsePeriod(shop.PeriodID(period.Length))
+		price, priceErr := shop.ParseMoney(period.RUB, "RUB")
+		if priceErr != nil || price.Minor <= 0 {
+			priceErr = fmt.Errorf("period %q: rub: want a price such as \"149\" or \"149.50\"", period.Length)
+		}
+		if seen[period.Length] || len(period.Length) > 12 {
+			err = errors.Join(err, fmt.Errorf("period %q: want each once, at most 12 characters", period.Length))
+		}
+		seen[period.Length] = true
+		problems = append(problems, err, priceErr)
+		plan.Periods = append(plan.Periods, shop.Period{ID: shop.PeriodID(period.Length), Length: length, Price: price})
+	}
+	return plan, errors.Join(problems...)
+}
+
+func texts(byCode map[string]string) map[shop.Language]string {
+	t := make(map[shop.Language]string, len(byCode))
+	for code, text := range byCode {
+		t[shop.Language(code)] = text
+	}
+	return t
+}
+
+func (f catalogueFile) nodes() ([]xray.Config, error) {
+	var problems []error
+	if len(f.Nodes) == 0 {
+		problems = append(problems, errors.New("nodes: want at least one"))
+	}
+	seen := make(map[string]bool)
+	configs := make([]xray.Config, len(f.Nodes))
+	for i, n := range f.Nodes {
+		if !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(n.Name) || seen[n.Name] {
+			problems = append(problems, fmt.Errorf("nodes[%d] %q: name: want 1 to 32 of a-z 0-9 -, each once", i, n.Name))
+		}
+		seen[n.Name] = true
+		configs[i] = xray.Config{
+			Name: n.Name, Label: n.Title, API: n.API, Inbound: n.Inbound, Flow: xray.Vision,
+			Endpoint: xray.Endpoint{
+				Host: n.Host, Port: n.Port, ServerName: n.ServerName, PublicKey: n.PublicKey,
+				ShortID: n.ShortID, Fingerprint: n.Fingerprint,
+			},
+		}
+		if err := configs[i].Endpoint.Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("nodes[%d] %q: %w", i, n.Name, err))
+		}
+	}
+	return configs, errors.Join(problems...)
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+)
+
+// secret is a value that must not be shown.
+type secret string
+
+// String hides the value.
+func (s secret) String() string {
+	if s == "" {
+		return "(empty)"
+	}
+	return "(hidden)"
+}
+
+// GoString hides the value.
+func (s secret) GoString() string { return s.String() }
+
+// MarshalJSON hides the value.
+func (s secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
+
+// config is everything that the environment says.
+type config struct {
+	BotToken      secret `env:"BOT_TOKEN,required"`
+	TelegramAPI   string `env:"TELEGRAM_API" envDefault:"https://api.telegram.org"`
+	PublicURL     string `env:"PUBLIC_URL,required"`
+	WebhookSecret secret `env:"WEBHOOK_SECRET,required"`
+	MaxWebhooks   int    `env:"WEBHOOK_MAX_CONNECTIONS" envDefault:"100"`
+
+	CryptoPayToken  secret   `env:"CRYPTOPAY_TOKEN,required"`
+	CryptoPayAPI    string   `env:"CRYPTOPAY_API" envDefault:"https://pay.crypt.bot/api"`
+	CryptoPayAssets []string `env:"CRYPTOPAY_ASSETS" envDefault:"USDT,TON,BTC,ETH,LTC,BNB,TRX,USDC"`
+	ReturnURL       string   `env:"CRYPTOPAY_RETURN_URL"`
+
+	DatabaseURL      secret        `env:"DATABASE_URL,required"`
+	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8"`
+	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7"`
+	AcquireTimeout   time.Duration `env:"DB_ACQUIRE_TIMEOUT" envDefault:"2s"`
+	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"10s"`
+
+	Catalogue  string `env:"CATALOGUE" envDefault:"catalogue.yaml"`
+	Listen     string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	Operations string `env:"OPERATIONS_LISTEN"`
+	Timezone   string `env:"TIMEZONE" envDefault:"UTC"`
+	LogLevel   string `env:"LOG_LEVEL" envDefault:"info"`
+
+	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s"`
+	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s"`
+	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s"`
+	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m"`
+}
+
+// readConfig reads the environment, and .env where the environment is silent. It
+// reports every problem at once.
+func readConfig() (config, error) {
+	if err := godotenv.Load(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return config{}, fmt.Errorf(".env: %w", err)
+	}
+	c, err := env.ParseAs[config]()
+	if err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	return c, c.validate()
+}
+
+func (c config) validate() error {
+	var problems []error
+	check := func(ok bool, name, want string) {
+		if !ok {
+			problems = append(problems, fmt.Errorf("%s: want %s", name, want))
+		}
+	}
+	check(regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`).MatchString(string(c.BotToken)), "BOT_TOKEN", "what @BotFather gave, such as 123456:AB...")
+	check(regexp.MustCompile(`^[A-Za-z0-9_-]{16,256}$`).MatchString(string(c.WebhookSecret)), "WEBHOOK_SECRET", "16 to 256 characters of A-Z a-z 0-9 _ -")
+	check(isURL(c.TelegramAPI), "TELEGRAM_API", "an http or https address")
+	check(isURL(c.PublicURL), "PUBLIC_URL", "the https address by which Telegram reaches this server")
+	check(isURL(c.CryptoPayAPI), "CRYPTOPAY_API", "an http or https address")
+	check(len(c.CryptoPayAssets) > 0, "CRYPTOPAY_ASSETS", "assets such as USDT,TON")
+	check(c.MaxWebhooks >= 1 && c.MaxWebhooks <= 100, "WEBHOOK_MAX_CONNECTIONS", "1 to 100")
+	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
+	_, err := time.LoadLocation(c.Timezone)
+	check(err == nil, "TIMEZONE", "a zone such as Europe/Moscow")
+	return errors.Join(problems...)
+}
+
+func isURL(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// under returns an address below the public one.
+func (c config) under(path string) string { return strings.TrimSuffix(c.PublicURL, "/") + path }

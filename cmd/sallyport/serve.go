@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"sallyport/api"
+	"sallyport/migrations"
+)
+
+// serveCommand runs the shop.
+type serveCommand struct{}
+
+// Run serves until ctx ends, then stops in order: no more deliveries are taken,
+// what is in hand is finished or handed back, and the process is gone within ten seconds.
+func (serveCommand) Run(ctx context.Context) error {
+	c, err := readConfig()
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(c.LogLevel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }() // standard error cannot be synced on every system
+	p, err := build(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.run(ctx)
+}
+
+func newLogger(level string) (*zap.Logger, error) {
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	config := zap.NewProductionConfig()
+	config.Level = zap.NewAtomicLevelAt(parsed)
+	config.DisableStacktrace = true
+	config.DisableCaller = true
+	config.Sampling = nil
+	config.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	config.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	log, err := config.Build()
+	if err != nil {
+		return nil, fmt.Errorf("logger: %w", err)
+	}
+	return log, nil
+}
+
+const (
+	// stopListening is how long deliveries under way may take once we stop.
+	stopListening = 3 * time.Second
+	// stopWorking is how long jobs and updates in hand may take; longer ones are
+	// handed back.
+	stopWorking = 6 * time.Second
+)
+
+// run starts every part and waits for the end of one, or of ctx.
+func (p *program) run(ctx context.Context) error {
+	servers := []*http.Server{api.Server(p.config.Listen, p.public, p.log)}
+	if p.config.Operations != "" {
+		servers = append(servers, api.Server(p.config.Operations, p.operations, p.log))
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range servers {
+		g.Go(func() error { return listen(ctx, s) })
+	}
+	g.Go(func() error {
+		if err := migrateWhenUp(ctx, p.config, p.log); err != nil {
+			return ignoreEnd(ctx, err)
+		}
+		return p.workUntil(ctx)
+	})
+	g.Go(func() error { p.keepWebhook(ctx); return nil })
+	context.AfterFunc(ctx, p.health.Drain)
+	if err := g.Wait(); err != nil {
+		return err //nolint:wrapcheck // each part names itself
+	}
+	p.log.Info("stopped")
+	return nil
+}
+
+// listen serves until ctx ends and the deliveries under way are answered.
+func listen(ctx context.Context, s *http.Server) error {
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopListening)
+		defer cancel()
+		stopped <- s.Shutdown(limit)
+	})
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("listen on %s: %w", s.Addr, err)
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("stop listening: %w", err)
+	}
+	return nil
+}
+
+// workUntil runs the lanes and the job queue until ctx ends.
+func (p *program) workUntil(ctx context.Context) error {
+	if err := p.workers.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	p.log.Info("serving", zap.String("listen", p.config.Listen), zap.String("version", version))
+	var g errgroup.Group
+	g.Go(func() error { return p.lanes.Run(ctx) })
+	g.Go(func() error {
+		<-ctx.Done()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWorking+2*time.Second)
+		defer cancel()
+		return p.workers.Stop(limit)
+	})
+	return g.Wait() //nolint:wrapcheck // each part names itself
+}
+
+// migrateWhenUp waits for the database and brings it up to date. Until then
+// deliveries are sent away, and come again.
+func migrateWhenUp(ctx context.Context, c config, log *zap.Logger) error {
+	for {
+		err := migrate(ctx, c, log)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		log.Error("database not ready, trying again", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func migrate(ctx context.Context, c config, log *zap.Logger) error {
+	pool, err := migrations.Open(ctx, string(c.DatabaseURL))
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer pool.Close()
+	return applyMigrations(ctx, pool, log)
+}
+
+func applyMigrations(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) error {
+	applied, err := migrations.Up(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("bring database up to date: %w", err)
+	}
+	if len(applied) > 0 {
+		log.Info("database brought up to date", zap.Int64s("versions", applied))
+	}
+	return nil
+}
+
+// ignoreEnd drops the error that the end of ctx causes.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// holder names this process among the replicas.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "/" + uuid.NewString()
+}
+
+// migrateCommand brings the database up to date.
+type migrateCommand struct{}
+
+// Run applies what the database lacks and says what that was.
+func (migrateCommand) Run(ctx context.Context, out io.Writer) error {
+	c, err := readConfig()
+	if err != nil {
+		return err
+	}
+	pool, err := migrations.Open(ctx, string(c.DatabaseURL))
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	defer pool.Close()
+	applied, err := migrations.Up(ctx, pool)
+	if err != nil {
+		return fmt.Errorf("bring database up to date: %w", err)
+	}
+	_, err = fmt.Fprintf(out, "applied %d steps %v\n", len(applied), applied)
+	return err //nolint:wrapcheck // of standard output
+}

@@ -1,0 +1,137 @@
+// Package outbound bounds every call to the outside: one Host per outside host,
+// each with its own time limit, number of calls at once and circuit breaker, so
+// that a host which hangs slows nobody but those who need it.
+//
+// It retries nothing: whether a call may be repeated is its caller's knowledge.
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"sallyport/shop"
+)
+
+// Config says how much of us one host may take.
+type Config struct {
+	Name     string        // as it appears in health reports and metrics
+	Timeout  time.Duration // of one call; default 5 s
+	AtOnce   uint          // calls under way at once; default 16
+	Wait     time.Duration // for a free place among them; default Timeout
+	Failures uint          // in a row that open the breaker; default 5
+	Pause    time.Duration // that the open breaker lasts before it tries again; default 1 s
+	Observe  func(host, op string, took time.Duration, err error)
+}
+
+// Status is what is known of a host without asking it.
+type Status struct {
+	LastSuccess time.Time // zero if there was none yet
+	LastError   string    // of the last call, empty if it succeeded
+	Open        bool      // the breaker refuses calls
+}
+
+// Host bounds the calls to one outside host.
+type Host struct {
+	cfg     Config
+	breaker circuitbreaker.CircuitBreaker[any]
+	run     failsafe.Executor[any]
+
+	mu     sync.Mutex
+	status Status
+}
+
+// New returns a Host with cfg's limits; zero values take the defaults.
+func New(cfg Config) *Host {
+	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
+	cfg.AtOnce = orDefault(cfg.AtOnce, 16)
+	cfg.Wait = orDefault(cfg.Wait, cfg.Timeout)
+	cfg.Failures = orDefault(cfg.Failures, 5)
+	cfg.Pause = orDefault(cfg.Pause, time.Second)
+	h := &Host{cfg: cfg}
+	h.breaker = circuitbreaker.NewBuilder[any]().
+		HandleIf(func(_ any, err error) bool { return err != nil && shop.KindOf(err) == shop.KindUnavailable }).
+		WithFailureThreshold(cfg.Failures).
+		WithSuccessThreshold(1).
+		WithDelay(cfg.Pause).
+		Build()
+	places := bulkhead.NewBuilder[any](cfg.AtOnce).WithMaxWaitTime(cfg.Wait).Build()
+	h.run = failsafe.With(h.breaker, places)
+	return h
+}
+
+// Do runs call under the host's limits. An error that call does not classify
+// itself, a time-out and a refusal by the limits are all KindUnavailable. A ctx
+// that holds a database connection is refused with ErrHoldsResource.
+func (h *Host) Do(ctx context.Context, op string, call func(context.Context) error) error {
+	if err := shop.Free(ctx); err != nil {
+		return fmt.Errorf("%s %s: %w", h.cfg.Name, op, err)
+	}
+	start := time.Now()
+	err := h.run.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
+		return h.attempt(e.Context(), op, call)
+	})
+	if err != nil && !classified(err) {
+		err = shop.Unavailable(fmt.Errorf("%s %s: %w", h.cfg.Name, op, err))
+	}
+	h.note(err)
+	if h.cfg.Observe != nil {
+		h.cfg.Observe(h.cfg.Name, op, time.Since(start), err)
+	}
+	return err
+}
+
+func (h *Host) attempt(ctx context.Context, op string, call func(context.Context) error) error {
+	limit := fmt.Errorf("%s %s: no answer in %s", h.cfg.Name, op, h.cfg.Timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, h.cfg.Timeout, limit)
+	defer cancel()
+	err := call(bounded)
+	if err == nil || classified(err) {
+		return err
+	}
+	if bounded.Err() != nil {
+		err = context.Cause(bounded)
+	}
+	return shop.Unavailable(err)
+}
+
+func (h *Host) note(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil || shop.KindOf(err) != shop.KindUnavailable {
+		h.status.LastSuccess, h.status.LastError = time.Now(), ""
+		return
+	}
+	h.status.LastError = err.Error()
+}
+
+// Status returns what is known of the host without asking it.
+func (h *Host) Status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.status
+	s.Open = h.breaker.IsOpen()
+	return s
+}
+
+// Name is the host's name in health reports and metrics.
+func (h *Host) Name() string { return h.cfg.Name }
+
+func classified(err error) bool {
+	_, ok := errors.AsType[*shop.Error](err)
+	return ok
+}
+
+func orDefault[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}

@@ -1,0 +1,213 @@
+package cryptobot
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/outbound"
+	"sallyport/shop"
+)
+
+// Limits of the service, and ours on top of them.
+const (
+	maxDescription = 1024
+	maxLifetime    = 2678400 * time.Second
+	pageSize       = 1000
+	// pageStep is less than a page, because rows move between two calls.
+	pageStep  = 900
+	maxPages  = 5
+	batchSize = 100
+)
+
+// Config says which app of Crypto Pay to use and how.
+type Config struct {
+	// BaseURL is where the methods are, such as https://pay.crypt.bot/api.
+	BaseURL string
+	// Token is the app's token. It appears in no error and no log.
+	Token string
+	// Assets are the cryptocurrencies that customers may pay in; none means
+	// whatever the service offers.
+	Assets []string
+	// ReturnURL is where the button after the payment leads, an https address
+	// that opens our bot; empty means no button.
+	ReturnURL string
+	// HTTP makes the calls; nil means a client of its own. Redirects are never
+	// followed, as they would carry the token to another host.
+	HTTP *http.Client
+	// Host bounds the calls. It is required.
+	Host *outbound.Host
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Client talks to Crypto Pay. It repeats nothing by itself, and is safe for use
+// by several goroutines.
+//
+// Its errors: the service or the way to it fails, is KindUnavailable, and says
+// nothing about whether the call was carried out; the service refuses the call,
+// is KindInternal, with an *APIError inside.
+type Client struct {
+	cfg  Config
+	http http.Client
+}
+
+// New returns a client. It makes no call; Check does.
+func New(cfg Config) *Client {
+	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	c := &Client{cfg: cfg}
+	if cfg.HTTP != nil {
+		c.http = *cfg.HTTP
+	}
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
+}
+
+// createParams are the parameters of createInvoice as we use it.
+type createParams struct {
+	CurrencyType   string `json:"currency_type"`
+	Fiat           string `json:"fiat"`
+	Amount         string `json:"amount"`
+	AcceptedAssets string `json:"accepted_assets,omitempty"`
+	Description    string `json:"description,omitempty"`
+	Payload        string `json:"payload"`
+	ExpiresIn      int64  `json:"expires_in"`
+	AllowComments  bool   `json:"allow_comments"`
+	PaidBtnName    string `json:"paid_btn_name,omitempty"`
+	PaidBtnURL     string `json:"paid_btn_url,omitempty"`
+}
+
+// CreateInvoice makes an invoice of the order's price, payable until the order
+// expires. It is not idempotent: after an error of KindUnavailable the invoice
+// may exist, so ask FindInvoice before another try. An order whose time has
+// passed is shop.ErrNotPayable.
+func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description string) (shop.Invoice, error) {
+	left := min(o.ExpiresAt.Sub(c.cfg.Now()), maxLifetime)
+	if left < time.Second {
+		return shop.Invoice{}, fmt.Errorf("crypto pay invoice of order %s: %w", o.ID, shop.ErrNotPayable)
+	}
+	params := createParams{
+		CurrencyType: "fiat", Fiat: o.Price.Currency, Amount: o.Price.Decimal(),
+		AcceptedAssets: strings.Join(c.cfg.Assets, ","), Description: shorten(description),
+		Payload: o.ID.String(), ExpiresIn: int64(left / time.Second),
+	}
+	if c.cfg.ReturnURL != "" {
+		params.PaidBtnName, params.PaidBtnURL = "openBot", c.cfg.ReturnURL
+	}
+	var made invoice
+	if err := c.call(ctx, "createInvoice", params, &made); err != nil {
+		return shop.Invoice{}, err
+	}
+	return made.demand(o.ID, o.ExpiresAt)
+}
+
+func shorten(text string) string {
+	if letters := []rune(text); len(letters) > maxDescription {
+		return string(letters[:maxDescription])
+	}
+	return text
+}
+
+// listParams are the parameters of getInvoices as we use it.
+type listParams struct {
+	InvoiceIDs string `json:"invoice_ids,omitempty"`
+	Status     string `json:"status,omitempty"`
+	Offset     int    `json:"offset,omitempty"`
+	Count      int    `json:"count"`
+}
+
+// FindInvoice returns the invoice that an earlier CreateInvoice made for the
+// order, whether it is still open or was paid. It looks through the latest few
+// thousand of each; an expired invoice is not found, as nobody can pay it.
+func (c *Client) FindInvoice(ctx context.Context, id shop.OrderID) (shop.Invoice, bool, error) {
+	for _, status := range []string{statusActive, statusPaid} {
+		found, ok, err := c.findAmong(ctx, status, id.String())
+		if err != nil {
+			return shop.Invoice{}, false, err
+		}
+		if ok {
+			demand, err := found.demand(id, c.cfg.Now().Add(shop.OrderLifetime))
+			return demand, err == nil, err
+		}
+	}
+	return shop.Invoice{}, false, nil
+}
+
+func (c *Client) findAmong(ctx context.Context, status, payload string) (invoice, bool, error) {
+	for page := range maxPages {
+		var rows invoices
+		params := listParams{Status: status, Offset: page * pageStep, Count: pageSize}
+		if err := c.call(ctx, "getInvoices", params, &rows); err != nil {
+			return invoice{}, false, err
+		}
+		match := slices.IndexFunc(rows, func(i invoice) bool { return string(i.Payload) == payload })
+		if match >= 0 {
+			return rows[match], true, nil
+		}
+		if len(rows) < pageSize {
+			break
+		}
+	}
+	return invoice{}, false, nil
+}
+
+// PaidInvoices returns the payments among the invoices with these ids. Unknown
+// and unpaid ones are left out.
+func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop.PaymentEvent, error) {
+	var events []shop.PaymentEvent
+	for batch := range slices.Chunk(externalIDs, batchSize) {
+		params := listParams{InvoiceIDs: strings.Join(batch, ","), Status: statusPaid, Count: len(batch)}
+		found, err := c.paid(ctx, params)
+		if err != nil {
+			return nil, err
+		}
+		for _, event := range found {
+			if slices.Contains(batch, event.ExternalID) {
+				events = append(events, event)
+			}
+		}
+	}
+	return events, nil
+}
+
+// RecentPaid returns up to a thousand payments that the service knows of, the
+// latest as far as observed: the order of its list is not documented.
+func (c *Client) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
+	return c.paid(ctx, listParams{Status: statusPaid, Count: pageSize})
+}
+
+func (c *Client) paid(ctx context.Context, params listParams) ([]shop.PaymentEvent, error) {
+	var rows invoices
+	if err := c.call(ctx, "getInvoices", params, &rows); err != nil {
+		return nil, err
+	}
+	var events []shop.PaymentEvent
+	for _, row := range rows {
+		if event, err := row.event(); err == nil {
+			events = append(events, event)
+		}
+	}
+	return events, nil
+}
+
+// Check asks the service who we are: nil means that it answers and that the
+// token is good.
+func (c *Client) Check(ctx context.Context) error {
+	var app struct {
+		ID text `json:"app_id"`
+	}
+	if err := c.call(ctx, "getMe", struct{}{}, &app); err != nil {
+		return err
+	}
+	if _, err := strconv.ParseInt(string(app.ID), 10, 64); err != nil {
+		return fmt.Errorf("crypto pay getMe: %w", internal(fmt.Errorf("app id %q", string(app.ID))))
+	}
+	return nil
+}

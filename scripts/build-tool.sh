@@ -1,0 +1,36 @@
+#!/bin/bash
+# Builds a tool of tools/ and shows how far it is.
+# Usage: build-tool.sh MODULE PACKAGE PROGRAM
+# For instance: build-tool.sh tools/xray github.com/xtls/xray-core/main .bin/xray
+set -euo pipefail
+
+module=$1 package=$2 program=$3
+go=${GO:-go}
+mkdir -p "$(dirname "$program")"
+
+# Go prints a line for each module it downloads and each package it compiles.
+progress() {
+	local line modules=0 packages=0
+	while IFS= read -r line; do
+		case $line in
+		"go: downloading "*)
+			modules=$((modules + 1))
+			if ((modules % 25 == 0)); then
+				echo "  $modules modules downloaded, $SECONDS s"
+			fi
+			;;
+		"#"* | *[[:space:]:]*) echo "$line" ;; # an error
+		*)
+			packages=$((packages + 1))
+			if ((packages % 100 == 0)); then
+				echo "  $packages packages compiled, $SECONDS s"
+			fi
+			;;
+		esac
+	done
+}
+
+# Under another name first: a build that is broken off leaves no half a program.
+CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w" -o "$PWD/$program.new" "$package" 2>&1 | progress
+mv "$program.new" "$program"
+echo "  $program is built, $SECONDS s"

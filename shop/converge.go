@@ -1,0 +1,185 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Converge makes every node agree with the user's subscription. Once one node
+// lets the customer in, what they paid for counts as delivered and they are told.
+// While none does, the error is KindUnavailable, they are told once that access
+// will follow, and the time they wait is not theirs to lose.
+func (s *Shop) Converge(ctx context.Context, id UserID) error {
+	sub, err := s.store.Subscription(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !sub.Granted() {
+		return s.everyNode(func(n Node) error { return n.Absent(ctx, sub.Access.ID) })
+	}
+	reached := 0
+	var mu sync.Mutex
+	failed := s.everyNode(func(n Node) error {
+		err := n.Ensure(ctx, sub.Access)
+		if err == nil {
+			mu.Lock()
+			reached++
+			mu.Unlock()
+		}
+		return err
+	})
+	if reached == 0 {
+		return errors.Join(failed, s.store.ChangeSubscription(ctx, id, tellDelay))
+	}
+	return s.deliver(ctx, id)
+}
+
+func (s *Shop) deliver(ctx context.Context, id UserID) error {
+	arrive := func(sub Subscription) Subscription { return sub.Arrive(s.now()) }
+	announce := func(o OrderID) Job { return Notify{UserID: id, Notice: NoticeReady, OrderID: o} }
+	return s.store.Deliver(ctx, id, arrive, announce)
+}
+
+func tellDelay(sub Subscription) (Subscription, []Job) {
+	if sub.Status != SubscriptionWaiting || sub.DelayTold {
+		return sub, nil
+	}
+	sub.DelayTold = true
+	return sub, []Job{Notify{UserID: sub.UserID, Notice: NoticeDelayed}}
+}
+
+// everyNode runs do on all nodes at once and returns their errors joined.
+func (s *Shop) everyNode(do func(Node) error) error {
+	errs := make([]error, len(s.nodes))
+	var wg sync.WaitGroup
+	for i, n := range s.nodes {
+		wg.Go(func() { errs[i] = do(n) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// NodeState is what is remembered of a node between two checks.
+type NodeState struct {
+	Name      string
+	BootAt    time.Time // when its Xray started; zero if it was never reached
+	Users     int       // that it let in at the last check
+	Drifted   bool      // the last check counted other users than it should
+	CheckedAt time.Time // the last check that reached the node
+	SyncedAt  time.Time // the last full comparison
+}
+
+const (
+	// bootSlack is how far the computed start of Xray may move between two checks
+	// without a restart: uptime comes in whole seconds.
+	bootSlack = 3 * time.Second
+	// syncEvery is how often a node is compared fully even if nothing looks wrong.
+	syncEvery = 5 * time.Minute
+	// orphanGrace keeps a user whose subscription has just changed from being
+	// taken for an orphan.
+	orphanGrace = 10 * time.Second
+	// syncWorkers is how many users are repaired at once on one node.
+	syncWorkers = 8
+	// deliverBatch bounds how many waiting customers one check lets know.
+	deliverBatch = 500
+)
+
+// observe returns the state after a check that counted users, where desired were
+// expected, and whether the node must be compared fully now.
+func (n NodeState) observe(uptime time.Duration, users, desired int, now time.Time) (NodeState, bool) {
+	boot := now.Add(-uptime)
+	moved := boot.Sub(n.BootAt).Abs() > bootSlack
+	drifts := users != desired
+	full := moved || (drifts && n.Drifted) || now.Sub(n.SyncedAt) > syncEvery
+	if moved {
+		n.BootAt = boot
+	}
+	n.Users, n.Drifted, n.CheckedAt = users, drifts, now
+	return n, full
+}
+
+// Inventory is what the shop asks of the storage about nodes and who belongs on them.
+type Inventory interface {
+	// NodeState returns what is remembered of the node; the zero state if nothing is.
+	NodeState(ctx context.Context, name string) (NodeState, error)
+	// SaveNodeState remembers it.
+	SaveNodeState(ctx context.Context, n NodeState) error
+	// GrantedCount returns how many users belong on every node.
+	GrantedCount(ctx context.Context) (int, error)
+	// GrantedAfter returns at most limit of them with an id above after, by id.
+	GrantedAfter(ctx context.Context, after AccessID, limit int) ([]Access, error)
+	// Orphans returns those of the ids that belong on no node and have not
+	// changed since the time.
+	Orphans(ctx context.Context, ids []AccessID, since time.Time) ([]AccessID, error)
+}
+
+// CheckNode compares a node with what it should be: cheaply each time, fully after
+// a restart, on lasting drift and every few minutes. It repairs what differs.
+func (s *Shop) CheckNode(ctx context.Context, name string) error {
+	n, err := s.node(name)
+	if err != nil {
+		return err
+	}
+	uptime, err := n.Uptime(ctx)
+	if err != nil {
+		return err
+	}
+	users, err := n.Count(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := s.store.NodeState(ctx, name)
+	if err != nil {
+		return err
+	}
+	desired, err := s.store.GrantedCount(ctx)
+	if err != nil {
+		return err
+	}
+	state.Name = name
+	state, full := state.observe(uptime, users, desired, s.now())
+	if full {
+		if err := s.syncNode(ctx, n); err != nil {
+			return err
+		}
+		state.SyncedAt, state.Drifted = s.now(), false
+	}
+	if err := s.store.SaveNodeState(ctx, state); err != nil {
+		return err
+	}
+	return s.deliverWaiting(ctx, n)
+}
+
+func (s *Shop) node(name string) (Node, error) {
+	for _, n := range s.nodes {
+		if n.Name() == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("node %q: %w", name, ErrNotFound)
+}
+
+// deliverWaiting lets customers in who paid while the node was away, without
+// waiting for their own job's next try.
+func (s *Shop) deliverWaiting(ctx context.Context, n Node) error {
+	waiting, err := s.store.WaitingUsers(ctx, deliverBatch)
+	if err != nil {
+		return err
+	}
+	for _, id := range waiting {
+		sub, err := s.store.Subscription(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := n.Ensure(ctx, sub.Access); err != nil {
+			return err
+		}
+		if err := s.deliver(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package shop
+
+// Job is work that must follow a fact and is stored together with it. Jobs set
+// absolute state, so that doing one twice does no harm.
+type Job interface {
+	// Kind names the job in the queue.
+	Kind() string
+}
+
+// ConvergeUser makes every node agree with one user's subscription.
+type ConvergeUser struct {
+	UserID UserID `json:"user_id"`
+}
+
+// OpenInvoice gets an order's invoice from the payment provider.
+type OpenInvoice struct {
+	OrderID OrderID `json:"order_id"`
+}
+
+// Notify tells a customer something.
+type Notify struct {
+	UserID  UserID  `json:"user_id"`
+	Notice  Notice  `json:"notice"`
+	OrderID OrderID `json:"order_id,omitzero"`
+}
+
+// CheckNode compares one node with what it should be.
+type CheckNode struct {
+	Node string `json:"node"`
+}
+
+// PollInvoices asks about unpaid invoices.
+type PollInvoices struct{}
+
+// SweepPayments goes through the provider's list of payments.
+type SweepPayments struct{}
+
+// ExpireDue ends what has run out: subscriptions and unpaid orders.
+type ExpireDue struct{}
+
+// CleanUp removes what has been kept long enough.
+type CleanUp struct{}
+
+// Kind names the job in the queue.
+func (ConvergeUser) Kind() string { return "converge_user" }
+
+// Kind names the job in the queue.
+func (OpenInvoice) Kind() string { return "open_invoice" }
+
+// Kind names the job in the queue.
+func (Notify) Kind() string { return "notify" }
+
+// Kind names the job in the queue.
+func (CheckNode) Kind() string { return "check_node" }
+
+// Kind names the job in the queue.
+func (PollInvoices) Kind() string { return "poll_invoices" }
+
+// Kind names the job in the queue.
+func (SweepPayments) Kind() string { return "sweep_payments" }
+
+// Kind names the job in the queue.
+func (ExpireDue) Kind() string { return "expire_due" }
+
+// Kind names the job in the queue.
+func (CleanUp) Kind() string { return "clean_up" }

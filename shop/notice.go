@@ -1,0 +1,67 @@
+package shop
+
+import (
+	"context"
+	"errors"
+)
+
+// Notice is what a customer is told without having asked.
+type Notice string
+
+// The notices.
+const (
+	NoticeInvoice Notice = "invoice" // the invoice they asked for is there
+	NoticeReady   Notice = "ready"   // what they paid for works now
+	NoticeDelayed Notice = "delayed" // paid; access will follow
+	NoticeExpired Notice = "expired" // access has ended
+)
+
+// Message is a notice with all that its text needs.
+type Message struct {
+	Notice  Notice
+	Profile Profile
+	Order   Order // zero if the notice is about none
+	// OrderPlan is what the order buys; it is zero if that is sold no more.
+	OrderPlan Plan
+	Invoice   Invoice // of the order; zero if it has none
+}
+
+// Messenger carries messages to customers. It returns KindForbidden if the
+// customer has blocked us, KindLimited or KindUnavailable if it must be tried again.
+type Messenger interface {
+	Deliver(ctx context.Context, m Message) error
+}
+
+// Notify tells the customer. A customer who has blocked the bot is noted as such,
+// and the notice is dropped: their profile shows the same when they come back.
+func (s *Shop) Notify(ctx context.Context, n Notify) error {
+	m, err := s.message(ctx, n)
+	if err != nil {
+		return err
+	}
+	err = s.messenger.Deliver(ctx, m)
+	if KindOf(err) == KindForbidden {
+		return s.store.SetReachable(ctx, n.UserID, false)
+	}
+	return err
+}
+
+func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
+	profile, err := s.Profile(ctx, n.UserID)
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{Notice: n.Notice, Profile: profile}
+	if n.OrderID == (OrderID{}) {
+		return m, nil
+	}
+	if m.Order, err = s.store.Order(ctx, n.OrderID); err != nil {
+		return Message{}, err
+	}
+	m.OrderPlan = s.PlanOf(m.Order)
+	m.Invoice, err = s.store.Invoice(ctx, n.OrderID)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return m, err
+}

@@ -1,0 +1,195 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// OrderID names an order. Payment providers carry it as the invoice's payload.
+type OrderID struct{ uuid.UUID }
+
+// NewOrderID returns a fresh id; ids grow with time.
+func NewOrderID() OrderID { return OrderID{uuid.Must(uuid.NewV7())} }
+
+// ParseOrderID reads an id as String writes it, or returns ErrUnknownOrder.
+func ParseOrderID(s string) (OrderID, error) {
+	id, err := uuid.Parse(s)
+	if err != nil || len(s) != 36 {
+		return OrderID{}, fmt.Errorf("order id: %w", ErrUnknownOrder)
+	}
+	return OrderID{id}, nil
+}
+
+// OrderStatus is where an order is in its life.
+type OrderStatus string
+
+// The life of an order: open -> paid | expired | cancelled. A payment that comes
+// late is still a payment: expired and cancelled orders become paid too.
+const (
+	OrderOpen      OrderStatus = "open"
+	OrderPaid      OrderStatus = "paid"
+	OrderExpired   OrderStatus = "expired"
+	OrderCancelled OrderStatus = "cancelled"
+)
+
+// OrderLifetime is how long a customer has to pay.
+const OrderLifetime = 30 * time.Minute
+
+// Order is a customer's wish to buy an offer. Everything that the purchase means
+// is fixed in it when it is placed.
+type Order struct {
+	ID        OrderID
+	UserID    UserID
+	Plan      PlanID
+	PeriodID  PeriodID
+	Period    time.Duration
+	Price     Money
+	Status    OrderStatus
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	PaidAt    time.Time // zero until paid
+}
+
+// NewOrder returns an open order for the offer at its price of today.
+func NewOrder(user UserID, offer Offer, now time.Time) Order {
+	return Order{
+		ID: NewOrderID(), UserID: user,
+		Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length, Price: offer.Period.Price,
+		Status: OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
+	}
+}
+
+// Payable says whether the customer may start to pay this order now.
+func (o Order) Payable(now time.Time) bool {
+	return o.Status == OrderOpen && o.ExpiresAt.After(now)
+}
+
+// sells says whether the order is for this offer at this price.
+func (o Order) sells(offer Offer) bool {
+	return o.Plan == offer.Plan.ID && o.PeriodID == offer.Period.ID &&
+		o.Period == offer.Period.Length && o.Price == offer.Period.Price
+}
+
+// CheckPayment returns nil if the payment is what the order asks for, or the rule
+// it breaks. How late the payment is does not matter.
+func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
+	switch {
+	case o.Status == OrderPaid:
+		return ErrOrderPaid
+	case e.Invoiced != o.Price:
+		return ErrWrongAmount
+	case e.PaidAsset != "" && !slices.Contains(acceptedAssets, e.PaidAsset):
+		return ErrWrongAsset
+	}
+	return nil
+}
+
+// CheckCheckout returns nil if this payer may be charged this amount for the
+// order now, or the rule that forbids it.
+func (o Order) CheckCheckout(payer UserID, amount Money, now time.Time) error {
+	switch {
+	case o.UserID != payer:
+		return ErrWrongPayer
+	case !o.Payable(now):
+		return ErrNotPayable
+	case amount != o.Price:
+		return ErrWrongAmount
+	}
+	return nil
+}
+
+// Orders is what the shop asks of the storage about orders and their invoices.
+type Orders interface {
+	// PlaceOrder returns the user's open order if keep accepts it; otherwise it
+	// cancels that one and stores fresh, with its jobs, in one transaction.
+	PlaceOrder(ctx context.Context, fresh Order, keep func(Order) bool, jobs []Job) (Order, error)
+	// Order returns the order, or ErrUnknownOrder.
+	Order(ctx context.Context, id OrderID) (Order, error)
+	// CloseOrder moves an open order to status; it reports whether it was open.
+	CloseOrder(ctx context.Context, id OrderID, status OrderStatus) (bool, error)
+	// ExpireOrders closes every open order that was not paid in time.
+	ExpireOrders(ctx context.Context, now time.Time) (int, error)
+	// RequestInvoice records that an invoice is about to be asked for, and
+	// reports whether that was already so.
+	RequestInvoice(ctx context.Context, id OrderID, provider Provider) (again bool, err error)
+	// SaveInvoice stores the invoice of an order with the jobs that follow.
+	SaveInvoice(ctx context.Context, i Invoice, jobs []Job) error
+	// Invoice returns the invoice of an order, or ErrNotFound.
+	Invoice(ctx context.Context, id OrderID) (Invoice, error)
+	// UnpaidInvoices returns the external ids of at most limit invoices made since
+	// then whose order is not paid, oldest first.
+	UnpaidInvoices(ctx context.Context, provider Provider, since time.Time, limit int) ([]string, error)
+}
+
+// PlaceOrder makes the customer's order for an offer and sees to its invoice. The
+// same wish repeated while its order is open returns that order; another wish
+// replaces it. It returns ErrNoOffer for what is not sold.
+func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period PeriodID) (Order, error) {
+	offer, err := s.Catalogue().Quote(plan, period)
+	if err != nil {
+		return Order{}, err
+	}
+	now := s.now()
+	fresh := NewOrder(user, offer, now)
+	keep := func(open Order) bool { return open.Payable(now) && open.sells(offer) }
+	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID}})
+}
+
+// OrderOf returns the customer's own order; a stranger's is ErrUnknownOrder.
+func (s *Shop) OrderOf(ctx context.Context, user UserID, id OrderID) (Order, error) {
+	o, err := s.store.Order(ctx, id)
+	if err != nil {
+		return Order{}, err
+	}
+	if o.UserID != user {
+		return Order{}, ErrUnknownOrder
+	}
+	return o, nil
+}
+
+// PlanOf returns the plan that an order buys; one that is sold no more is known by
+// its id alone.
+func (s *Shop) PlanOf(o Order) Plan {
+	plan, err := s.Catalogue().Plan(o.Plan)
+	if err != nil {
+		return Plan{ID: o.Plan, Name: map[Language]string{English: string(o.Plan)}}
+	}
+	return plan
+}
+
+// InvoiceOf returns the invoice by which an order is paid, or ErrNotFound while
+// there is none yet.
+func (s *Shop) InvoiceOf(ctx context.Context, id OrderID) (Invoice, error) {
+	return s.store.Invoice(ctx, id)
+}
+
+// CancelOrder closes the customer's open order. ErrOrderClosed says that it was
+// closed already.
+func (s *Shop) CancelOrder(ctx context.Context, user UserID, id OrderID) error {
+	if _, err := s.OrderOf(ctx, user, id); err != nil {
+		return err
+	}
+	closed, err := s.store.CloseOrder(ctx, id, OrderCancelled)
+	if err == nil && !closed {
+		return ErrOrderClosed
+	}
+	return err
+}
+
+// CheckCheckout answers a provider that asks, before it charges the payer,
+// whether this order may be paid: nil, or the rule that forbids it.
+func (s *Shop) CheckCheckout(ctx context.Context, ref string, payer UserID, amount Money) error {
+	id, err := ParseOrderID(ref)
+	if err != nil {
+		return err
+	}
+	o, err := s.store.Order(ctx, id)
+	if err != nil {
+		return err
+	}
+	return o.CheckCheckout(payer, amount, s.now())
+}

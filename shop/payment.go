@@ -1,0 +1,196 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Provider names a payment provider.
+type Provider string
+
+// CryptoBot is Crypto Pay, the payment service of @CryptoBot.
+const CryptoBot Provider = "cryptobot"
+
+// Invoice is a provider's demand to pay an order.
+type Invoice struct {
+	Provider   Provider
+	ExternalID string // the provider's own id
+	OrderID    OrderID
+	URL        string
+	ExpiresAt  time.Time
+}
+
+// PaymentEvent is a provider's verified word that an invoice was paid.
+type PaymentEvent struct {
+	Provider   Provider
+	ExternalID string // the provider's id of what was paid: one is money once
+	OrderRef   string // what we gave the provider to know the order by, as it came back
+	Invoiced   Money
+	PaidAsset  string // what the customer paid in; empty if the provider did not say
+	PaidAmount string // exact decimal in PaidAsset
+	FeeAsset   string
+	FeeAmount  string
+	PaidAt     time.Time
+	Raw        []byte // the provider's own bytes, kept as evidence
+}
+
+// Outcome is what became of a payment event.
+type Outcome string
+
+// The outcomes of Settle. All three mean that the event is stored for good.
+const (
+	Settled   Outcome = "settled"   // money was booked and the subscription extended
+	Duplicate Outcome = "duplicate" // it was settled before; nothing changed
+	Flagged   Outcome = "flagged"   // kept for an operator; no access was given
+)
+
+// Settlement is everything that a payment changes, decided by the rules and
+// stored as one transaction.
+type Settlement struct {
+	Order        Order
+	Subscription Subscription
+	Posting      Posting
+	Jobs         []Job
+}
+
+// Settle returns what the payment of this order changes.
+func (o Order) Settle(e PaymentEvent, sub Subscription, now time.Time) Settlement {
+	o.Status, o.PaidAt = OrderPaid, now
+	return Settlement{
+		Order:        o,
+		Subscription: sub.Extend(o.Plan, o.Period, now),
+		Posting:      saleOf(o, e),
+		Jobs:         []Job{ConvergeUser{UserID: o.UserID}},
+	}
+}
+
+// Payments is what the shop asks of the storage about money that came in.
+type Payments interface {
+	// Settle stores the event and, if check returns nil for the locked order,
+	// everything that decide returns, in one transaction. One pair of provider
+	// and external id settles at most once, whatever is repeated or concurrent.
+	Settle(ctx context.Context, e PaymentEvent, check func(Order) error,
+		decide func(Order, Subscription) Settlement) (Outcome, error)
+	// Unsettled returns those of the external ids that no settled or flagged event bears.
+	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
+}
+
+// Settle is the one path by which money becomes access. A nil error promises that
+// the event is stored: settled, known before, or flagged for an operator.
+func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
+	check := func(o Order) error { return o.CheckPayment(e, s.assets) }
+	decide := func(o Order, sub Subscription) Settlement { return o.Settle(e, sub, s.now()) }
+	outcome, err := s.store.Settle(ctx, e, check, decide)
+	if err != nil {
+		return "", fmt.Errorf("settle %s %s: %w", e.Provider, e.ExternalID, err)
+	}
+	return outcome, nil
+}
+
+// Gateway is a payment provider as the shop uses it.
+type Gateway interface {
+	// CreateInvoice asks the provider for an invoice. It is not safe to repeat:
+	// FindInvoice first.
+	CreateInvoice(ctx context.Context, o Order, description string) (Invoice, error)
+	// FindInvoice returns the invoice that an earlier try made for the order.
+	FindInvoice(ctx context.Context, id OrderID) (Invoice, bool, error)
+	// PaidInvoices returns the payments among these invoices.
+	PaidInvoices(ctx context.Context, externalIDs []string) ([]PaymentEvent, error)
+	// RecentPaid returns the latest payments that the provider knows of.
+	RecentPaid(ctx context.Context) ([]PaymentEvent, error)
+}
+
+// OpenInvoice gets the invoice of an order from the provider and sees that the
+// customer is shown it. Safe to repeat: an invoice whose answer was lost is found again.
+func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
+	o, err := s.store.Order(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !o.Payable(s.now()) {
+		return nil
+	}
+	invoice, err := s.invoiceFor(ctx, o)
+	if err != nil {
+		return err
+	}
+	return s.store.SaveInvoice(ctx, invoice, []Job{Notify{UserID: o.UserID, Notice: NoticeInvoice, OrderID: o.ID}})
+}
+
+func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
+	again, err := s.store.RequestInvoice(ctx, o.ID, CryptoBot)
+	if err != nil {
+		return Invoice{}, err
+	}
+	if again {
+		found, ok, err := s.gateway.FindInvoice(ctx, o.ID)
+		if err != nil || ok {
+			return found, err
+		}
+	}
+	return s.gateway.CreateInvoice(ctx, o, s.describe(o))
+}
+
+func (s *Shop) describe(o Order) string {
+	return fmt.Sprintf("%s, %s", s.PlanOf(o).Name[English], o.PeriodID)
+}
+
+// AskAboutPayments has the provider asked about unpaid invoices soon.
+func (s *Shop) AskAboutPayments(ctx context.Context) error {
+	return s.store.Enqueue(ctx, PollInvoices{})
+}
+
+const (
+	// pollWindow is how long after its making an unpaid invoice is asked about:
+	// its life and a margin for clocks.
+	pollWindow = OrderLifetime + time.Hour
+	// pollBatch bounds how many invoices one poll asks about.
+	pollBatch = 500
+)
+
+// PollInvoices asks the provider about unpaid invoices and settles what was paid
+// without our hearing of it. Safe to repeat.
+func (s *Shop) PollInvoices(ctx context.Context) error {
+	ids, err := s.store.UnpaidInvoices(ctx, CryptoBot, s.now().Add(-pollWindow), pollBatch)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	events, err := s.gateway.PaidInvoices(ctx, ids)
+	if err != nil {
+		return err
+	}
+	return s.settleAll(ctx, events)
+}
+
+// SweepPayments goes through the provider's own list of payments and settles those
+// that neither a callback nor a poll brought. Safe to repeat.
+func (s *Shop) SweepPayments(ctx context.Context) error {
+	events, err := s.gateway.RecentPaid(ctx)
+	if err != nil || len(events) == 0 {
+		return err
+	}
+	ids := make([]string, len(events))
+	byID := make(map[string]PaymentEvent, len(events))
+	for i, e := range events {
+		ids[i], byID[e.ExternalID] = e.ExternalID, e
+	}
+	unsettled, err := s.store.Unsettled(ctx, CryptoBot, ids)
+	if err != nil {
+		return err
+	}
+	missed := make([]PaymentEvent, len(unsettled))
+	for i, id := range unsettled {
+		missed[i] = byID[id]
+	}
+	return s.settleAll(ctx, missed)
+}
+
+func (s *Shop) settleAll(ctx context.Context, events []PaymentEvent) error {
+	for _, e := range events {
+		if _, err := s.Settle(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package shop
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Store is what the shop asks of the storage.
+type Store interface {
+	Users
+	Orders
+	Payments
+	Subscriptions
+	Inventory
+	Janitor
+}
+
+// Janitor is what the shop asks of the storage for its housekeeping.
+type Janitor interface {
+	// Enqueue stores jobs that follow no other fact.
+	Enqueue(ctx context.Context, jobs ...Job) error
+	// CleanUp removes handled updates received before then, and returns how many.
+	CleanUp(ctx context.Context, before time.Time) (int, error)
+}
+
+// Config is what a Shop is made of.
+type Config struct {
+	Store     Store
+	Catalogue *atomic.Pointer[Catalogue] // replaced as a whole when it is read anew
+	Nodes     []Node
+	Gateway   Gateway
+	Messenger Messenger
+	Assets    []string         // in which customers may pay
+	Now       func() time.Time // default time.Now
+}
+
+// Shop holds the use cases. It has no state of its own: any number may run.
+type Shop struct {
+	store     Store
+	catalogue *atomic.Pointer[Catalogue]
+	nodes     []Node
+	gateway   Gateway
+	messenger Messenger
+	assets    []string
+	now       func() time.Time
+}
+
+// New returns a Shop made of cfg.
+func New(cfg Config) *Shop {
+	s := &Shop{
+		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateway: cfg.Gateway,
+		messenger: cfg.Messenger, assets: cfg.Assets, now: cfg.Now,
+	}
+	if s.now == nil {
+		s.now = func() time.Time { return time.Now().UTC() }
+	}
+	return s
+}
+
+// Catalogue returns what is sold now.
+func (s *Shop) Catalogue() Catalogue { return *s.catalogue.Load() }
+
+func (s *Shop) links(a Access) []Link {
+	links := make([]Link, len(s.nodes))
+	for i, n := range s.nodes {
+		links[i] = Link{Node: n.Name(), URL: n.Link(a)}
+	}
+	return links
+}
+
+// Expire ends what has run out: subscriptions, and orders not paid in time.
+func (s *Shop) Expire(ctx context.Context) error {
+	if _, err := s.ExpireDue(ctx); err != nil {
+		return err
+	}
+	_, err := s.store.ExpireOrders(ctx, s.now())
+	return err
+}
+
+// keepHandled is how long handled updates are kept: within it, a redelivery is
+// known for what it is.
+const keepHandled = 72 * time.Hour
+
+// CleanUp removes what has been kept long enough.
+func (s *Shop) CleanUp(ctx context.Context) error {
+	_, err := s.store.CleanUp(ctx, s.now().Add(-keepHandled))
+	return err
+}

@@ -1,0 +1,147 @@
+package shop
+
+import (
+	"context"
+	"time"
+)
+
+// SubscriptionStatus is where a subscription is in its life.
+type SubscriptionStatus string
+
+// The life of a subscription: new -> waiting -> active -> expired -> waiting ...
+const (
+	SubscriptionNew     SubscriptionStatus = "new"     // nothing was ever bought
+	SubscriptionWaiting SubscriptionStatus = "waiting" // paid, but no node has let the customer in yet
+	SubscriptionActive  SubscriptionStatus = "active"  // at least one node let the customer in
+	SubscriptionExpired SubscriptionStatus = "expired" // ran out
+)
+
+// Subscription states what a user is entitled to. Each user has exactly one.
+type Subscription struct {
+	UserID       UserID
+	Plan         PlanID
+	Access       Access
+	Status       SubscriptionStatus
+	ExpiresAt    time.Time
+	WaitingSince time.Time // zero unless waiting
+	DelayTold    bool      // the customer knows that access will follow
+	UpdatedAt    time.Time
+}
+
+// Extend returns the subscription after a period of plan was paid for. Time
+// already paid for is kept. Without access until now, the customer starts to wait for it.
+func (s Subscription) Extend(plan PlanID, period time.Duration, now time.Time) Subscription {
+	from := now
+	if s.Granted() && (s.Status == SubscriptionWaiting || s.ExpiresAt.After(now)) {
+		from = s.ExpiresAt
+	}
+	if !s.Granted() {
+		s.Status, s.WaitingSince, s.DelayTold = SubscriptionWaiting, now, false
+	}
+	s.Plan, s.ExpiresAt = plan, from.Add(period)
+	return s
+}
+
+// Arrive returns the subscription after a node has let the customer in: the time
+// they waited is added. It changes nothing unless they were waiting.
+func (s Subscription) Arrive(now time.Time) Subscription {
+	if s.Status != SubscriptionWaiting {
+		return s
+	}
+	s.ExpiresAt = s.ExpiresAt.Add(now.Sub(s.WaitingSince))
+	s.Status, s.WaitingSince, s.DelayTold = SubscriptionActive, time.Time{}, false
+	return s
+}
+
+// Due says whether the subscription has run out and must be ended. A customer
+// who still waits for access loses no time.
+func (s Subscription) Due(now time.Time) bool {
+	return s.Status == SubscriptionActive && !s.ExpiresAt.After(now)
+}
+
+// Expire returns the subscription after its end.
+func (s Subscription) Expire() Subscription {
+	s.Status = SubscriptionExpired
+	return s
+}
+
+// Granted says whether nodes should let the customer in.
+func (s Subscription) Granted() bool {
+	return s.Status == SubscriptionWaiting || s.Status == SubscriptionActive
+}
+
+// Subscriptions is what the shop asks of the storage about entitlements.
+type Subscriptions interface {
+	// Subscription returns the user's subscription; a new one if they have
+	// bought nothing yet.
+	Subscription(ctx context.Context, id UserID) (Subscription, error)
+	// ChangeSubscription stores what change makes of the locked subscription,
+	// together with the jobs it returns. Nothing is stored when change returns
+	// the subscription as it was and no job.
+	ChangeSubscription(ctx context.Context, id UserID, change func(Subscription) (Subscription, []Job)) error
+	// Deliver stores what arrive makes of the locked subscription and marks the
+	// user's paid orders delivered; each that was not so before gets the job
+	// that announce returns, in the same transaction.
+	Deliver(ctx context.Context, id UserID, arrive func(Subscription) Subscription, announce func(OrderID) Job) error
+	// WaitingUsers returns at most limit users who paid and still wait.
+	WaitingUsers(ctx context.Context, limit int) ([]UserID, error)
+	// DueSubscriptions returns at most limit users whose subscription is due.
+	DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]UserID, error)
+}
+
+// expireBatch bounds how many subscriptions one pass of ExpireDue ends.
+const expireBatch = 500
+
+// ExpireDue ends every subscription that is due, a batch at a time; each user's
+// end, their removal from the nodes and the word to them are one transaction.
+// It returns how many it ended, and may be repeated safely.
+func (s *Shop) ExpireDue(ctx context.Context) (int, error) {
+	ended := 0
+	for {
+		due, err := s.store.DueSubscriptions(ctx, s.now(), expireBatch)
+		if err != nil {
+			return ended, err
+		}
+		for _, id := range due {
+			if err := s.store.ChangeSubscription(ctx, id, s.expireIfDue); err != nil {
+				return ended, err
+			}
+			ended++
+		}
+		if len(due) < expireBatch {
+			return ended, nil
+		}
+	}
+}
+
+func (s *Shop) expireIfDue(sub Subscription) (Subscription, []Job) {
+	if !sub.Due(s.now()) {
+		return sub, nil
+	}
+	return sub.Expire(), []Job{ConvergeUser{UserID: sub.UserID}, Notify{UserID: sub.UserID, Notice: NoticeExpired}}
+}
+
+// Profile is what a customer sees of their own.
+type Profile struct {
+	User         User
+	Subscription Subscription
+	Plan         Plan
+	Links        []Link
+}
+
+// Profile returns what the customer owns now.
+func (s *Shop) Profile(ctx context.Context, id UserID) (Profile, error) {
+	user, err := s.store.User(ctx, id)
+	if err != nil {
+		return Profile{}, err
+	}
+	sub, err := s.store.Subscription(ctx, id)
+	if err != nil {
+		return Profile{}, err
+	}
+	profile := Profile{User: user, Subscription: sub, Plan: s.PlanOf(Order{Plan: sub.Plan})}
+	if sub.Granted() {
+		profile.Links = s.links(sub.Access)
+	}
+	return profile, nil
+}

@@ -1,0 +1,90 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// syncPage is how many users are read from the storage at a time.
+const syncPage = 5000
+
+// syncNode makes the node's users equal to the desired ones, in both directions:
+// who is missing or differs is ensured; who does not belong is removed after a
+// second look at the storage, so that a purchase made meanwhile is never undone.
+func (s *Shop) syncNode(ctx context.Context, n Node) error {
+	listed, err := n.List(ctx)
+	if err != nil {
+		return err
+	}
+	extra := make(map[AccessID]Access, len(listed))
+	for _, a := range listed {
+		extra[a.ID] = a
+	}
+	if err := s.ensureMissing(ctx, n, extra); err != nil {
+		return err
+	}
+	return s.removeOrphans(ctx, n, extra)
+}
+
+// ensureMissing walks over the desired users, repairs those that the node lacks,
+// and leaves in listed only those that are not desired.
+func (s *Shop) ensureMissing(ctx context.Context, n Node, listed map[AccessID]Access) error {
+	var after AccessID
+	for {
+		page, err := s.store.GrantedAfter(ctx, after, syncPage)
+		if err != nil {
+			return err
+		}
+		var missing []Access
+		for _, a := range page {
+			if listed[a.ID] != a {
+				missing = append(missing, a)
+			}
+			delete(listed, a.ID)
+			after = a.ID
+		}
+		if err := eachAtOnce(missing, func(a Access) error { return n.Ensure(ctx, a) }); err != nil {
+			return err
+		}
+		if len(page) < syncPage {
+			return nil
+		}
+	}
+}
+
+func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Access) error {
+	ids := make([]AccessID, 0, len(extra))
+	for id := range extra {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	orphans, err := s.store.Orphans(ctx, ids, s.now().Add(-orphanGrace))
+	if err != nil {
+		return err
+	}
+	return eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
+}
+
+// eachAtOnce does the items syncWorkers at a time and stops a worker at its first error.
+func eachAtOnce[T any](items []T, do func(T) error) error {
+	work := make(chan T)
+	errs := make([]error, syncWorkers)
+	var wg sync.WaitGroup
+	for i := range syncWorkers {
+		wg.Go(func() {
+			for item := range work {
+				if errs[i] == nil {
+					errs[i] = do(item)
+				}
+			}
+		})
+	}
+	for _, item := range items {
+		work <- item
+	}
+	close(work)
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,14 @@
+package shop
+
+import "time"
+
+// Update is something a messenger told us, kept until it is handled. Updates of
+// one lane are handled in the order of their arrival; a lane is one user.
+type Update struct {
+	ID         int64 // the messenger's own: a redelivery bears the same
+	Lane       int64
+	Kind       string
+	Body       []byte
+	ReceivedAt time.Time
+	Attempt    int // tries that failed so far
+}

@@ -1,0 +1,77 @@
+package shop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// UserID is a customer's Telegram id.
+type UserID int64
+
+// Language is a language that the shop speaks, by its two-letter code.
+type Language string
+
+// The languages that the shop speaks.
+const (
+	English Language = "en"
+	Russian Language = "ru"
+)
+
+// Languages returns every language that the shop speaks, the fallback first.
+func Languages() []Language { return []Language{English, Russian} }
+
+// User is a customer.
+type User struct {
+	ID        UserID
+	Language  Language // a guess until LanguageChosen
+	Chosen    bool     // the customer has been asked for their language
+	Reachable bool     // false once they have blocked the bot, until they write again
+	CreatedAt time.Time
+}
+
+// Users is what the shop asks of the storage about customers.
+type Users interface {
+	// EnterUser returns the user, created with this language if new, and
+	// notes that they can be reached.
+	EnterUser(ctx context.Context, id UserID, guess Language) (User, error)
+	// User returns the user, or ErrNotFound.
+	User(ctx context.Context, id UserID) (User, error)
+	// SetLanguage records the customer's choice.
+	SetLanguage(ctx context.Context, id UserID, language Language) error
+	// SetReachable records whether messages get through to the customer.
+	SetReachable(ctx context.Context, id UserID, reachable bool) error
+}
+
+// Enter returns the customer who has just written to us, created if new. The
+// language of their client is a first guess.
+func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (User, error) {
+	return s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage))
+}
+
+// ChooseLanguage records the customer's choice; ErrNoLanguage if it is not spoken.
+func (s *Shop) ChooseLanguage(ctx context.Context, id UserID, language Language) error {
+	if !slices.Contains(Languages(), language) {
+		return fmt.Errorf("language %q: %w", language, ErrNoLanguage)
+	}
+	return s.store.SetLanguage(ctx, id, language)
+}
+
+// Left records that the customer has blocked the bot.
+func (s *Shop) Left(ctx context.Context, id UserID) error {
+	return s.store.SetReachable(ctx, id, false)
+}
+
+// GuessLanguage picks the spoken language nearest to an IETF tag: Russian for
+// the tags of countries where most people read it, else English.
+func GuessLanguage(tag string) Language {
+	base := tag
+	if len(base) > 2 {
+		base = base[:2]
+	}
+	if slices.Contains([]string{"ru", "uk", "be", "kk", "ky", "uz", "tg", "tk", "az", "hy"}, base) {
+		return Russian
+	}
+	return English
+}

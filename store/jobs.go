@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"sallyport/shop"
+)
+
+// The queues. Each has its own workers, so that work which hangs on one outside
+// host starves no other.
+const (
+	QueueAccess   = "access"   // nodes, for one user
+	QueueMessages = "messages" // Telegram
+	QueuePayments = "payments" // the payment provider
+	QueueNodes    = "nodes"    // nodes, as a whole
+	QueueHouse    = "house"    // the database alone
+)
+
+// queueOf names the queue of a job.
+func queueOf(j shop.Job) string {
+	switch j.(type) {
+	case shop.ConvergeUser:
+		return QueueAccess
+	case shop.Notify:
+		return QueueMessages
+	case shop.OpenInvoice, shop.PollInvoices, shop.SweepPayments:
+		return QueuePayments
+	case shop.CheckNode:
+		return QueueNodes
+	default:
+		return QueueHouse
+	}
+}
+
+// periodic says whether one of a job's kind in the queue is enough.
+func periodic(j shop.Job) bool {
+	switch j.(type) {
+	case shop.ConvergeUser, shop.Notify, shop.OpenInvoice:
+		return false
+	default:
+		return true
+	}
+}
+
+// JobOpts returns how a job is queued.
+func JobOpts(j shop.Job) *river.InsertOpts {
+	opts := &river.InsertOpts{Queue: queueOf(j)}
+	if periodic(j) {
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true}
+		opts.MaxAttempts = 1 // the next tick is the retry
+	}
+	return opts
+}
+
+// enqueue stores jobs together with what caused them.
+func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []shop.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	params := make([]river.InsertManyParams, len(jobs))
+	for i, j := range jobs {
+		params[i] = river.InsertManyParams{Args: j, InsertOpts: JobOpts(j)}
+	}
+	_, err := s.jobs.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+// Enqueue stores jobs that follow no other fact.
+func (s *Store) Enqueue(ctx context.Context, jobs ...shop.Job) error {
+	return s.tx(ctx, "enqueue", func(ctx context.Context, tx pgx.Tx) error {
+		return s.enqueue(ctx, tx, jobs)
+	})
+}

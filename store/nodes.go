@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+// NodeState returns what is remembered of the node; the zero state if nothing is.
+func (s *Store) NodeState(ctx context.Context, name string) (n shop.NodeState, err error) {
+	err = s.use(ctx, "read node", func(ctx context.Context, conn *pgxpool.Conn) error {
+		n, err = one[shop.NodeState](ctx, conn, shop.ErrNotFound, `
+			SELECT name, boot_at, users, drifted, checked_at, synced_at FROM nodes WHERE name = $1`, name)
+		if shop.KindOf(err) == shop.KindNotFound {
+			return nil
+		}
+		return err
+	})
+	return n, err
+}
+
+// SaveNodeState remembers a node's state.
+func (s *Store) SaveNodeState(ctx context.Context, n shop.NodeState) error {
+	_, err := s.exec(ctx, "save node", `
+		INSERT INTO nodes (name, boot_at, users, drifted, checked_at, synced_at)
+		VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (name) DO UPDATE SET boot_at = excluded.boot_at, users = excluded.users,
+			drifted = excluded.drifted, checked_at = excluded.checked_at, synced_at = excluded.synced_at`,
+		n.Name, n.BootAt, n.Users, n.Drifted, n.CheckedAt, n.SyncedAt)
+	return err
+}
+
+// GrantedCount returns how many users belong on every node.
+func (s *Store) GrantedCount(ctx context.Context) (n int, err error) {
+	err = s.use(ctx, "count granted", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `
+			SELECT count(*) FROM subscriptions WHERE status IN ('waiting', 'active')`).Scan(&n)
+	})
+	return n, err
+}
+
+// GrantedAfter returns at most limit of the users who belong on every node, with an
+// id above after, by id.
+func (s *Store) GrantedAfter(ctx context.Context, after shop.AccessID, limit int) (granted []shop.Access, err error) {
+	err = s.use(ctx, "read granted", func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `
+			SELECT access_id, uuid FROM subscriptions
+			WHERE status IN ('waiting', 'active') AND access_id > $1
+			ORDER BY access_id LIMIT $2`, after, limit)
+		if err != nil {
+			return err
+		}
+		granted, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a shop.Access, err error) {
+			var secret uuid.UUID
+			err = row.Scan(&a.ID, &secret)
+			a.UUID = secret
+			return a, err
+		})
+		return err
+	})
+	return granted, err
+}
+
+// Orphans returns those of the ids that belong on no node and have not changed
+// since the time.
+func (s *Store) Orphans(ctx context.Context, ids []shop.AccessID, since time.Time) (orphans []shop.AccessID, err error) {
+	err = s.use(ctx, "find orphans", func(ctx context.Context, conn *pgxpool.Conn) error {
+		orphans, err = column[shop.AccessID](ctx, conn, `
+			SELECT id FROM unnest($1::text[]) AS id
+			LEFT JOIN subscriptions ON access_id = id
+			WHERE access_id IS NULL OR (status NOT IN ('waiting', 'active') AND updated_at <= $2)`, ids, since)
+		return err
+	})
+	return orphans, err
+}

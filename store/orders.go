@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+type orderRow struct {
+	ID            uuid.UUID
+	UserID        shop.UserID
+	Plan          shop.PlanID
+	PeriodID      shop.PeriodID
+	PeriodSeconds int64
+	PriceMinor    int64
+	Currency      string
+	Status        shop.OrderStatus
+	CreatedAt     time.Time
+	ExpiresAt     time.Time
+	PaidAt        *time.Time
+}
+
+func (r orderRow) order() shop.Order {
+	return shop.Order{
+		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Plan: r.Plan, PeriodID: r.PeriodID,
+		Period: time.Duration(r.PeriodSeconds) * time.Second,
+		Price:  shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
+		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt),
+	}
+}
+
+// PlaceOrder returns the user's open order if keep accepts it; otherwise it cancels
+// that one and stores fresh, with its jobs, in one transaction.
+func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) bool, jobs []shop.Job) (placed shop.Order, err error) {
+	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, fresh.UserID); err != nil {
+			return err
+		}
+		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
+			SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+			FROM orders WHERE user_id = $1 AND status = 'open'
+			FOR UPDATE`, fresh.UserID)
+		switch {
+		case errors.Is(err, shop.ErrNotFound):
+		case err != nil:
+			return err
+		case keep(open.order()):
+			placed = open.order()
+			return nil
+		default:
+			if _, err := tx.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, open.ID); err != nil {
+				return err
+			}
+		}
+		placed = fresh
+		if err := insertOrder(ctx, tx, fresh); err != nil {
+			return err
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+	return placed, err
+}
+
+func insertOrder(ctx context.Context, tx pgx.Tx, o shop.Order) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Price.Minor, o.Price.Currency,
+		o.Status, o.CreatedAt, o.ExpiresAt)
+	return err
+}
+
+// Order returns the order, or ErrUnknownOrder.
+func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
+	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {
+		row, err := one[orderRow](ctx, conn, shop.ErrUnknownOrder, `
+			SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+			FROM orders WHERE id = $1`, id.UUID)
+		o = row.order()
+		return err
+	})
+	return o, err
+}
+
+// CloseOrder moves an open order to status; it reports whether it was open.
+func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.OrderStatus) (bool, error) {
+	n, err := s.exec(ctx, "close order", `
+		UPDATE orders SET status = $2 WHERE id = $1 AND status = 'open'`, id.UUID, status)
+	return n == 1, err
+}
+
+// ExpireOrders closes every open order that was not paid in time.
+func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
+	n, err := s.exec(ctx, "expire orders", `
+		UPDATE orders SET status = 'expired' WHERE status = 'open' AND expires_at <= $1`, now)
+	return int(n), err
+}
+
+// RequestInvoice records that an invoice is about to be asked for, and reports
+// whether that was already so.
+func (s *Store) RequestInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider) (again bool, err error) {
+	n, err := s.exec(ctx, "request invoice", `
+		INSERT INTO invoices (order_id, provider) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id.UUID, provider)
+	return n == 0, err
+}
+
+// SaveInvoice stores the invoice of an order with the jobs that follow.
+func (s *Store) SaveInvoice(ctx context.Context, i shop.Invoice, jobs []shop.Job) error {
+	return s.tx(ctx, "save invoice", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE invoices SET external_id = $3, url = $4, expires_at = $5
+			WHERE order_id = $1 AND provider = $2`,
+			i.OrderID.UUID, i.Provider, i.ExternalID, i.URL, nullable(i.ExpiresAt))
+		if err != nil {
+			return err
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+}
+
+// Invoice returns the invoice of an order, or ErrNotFound.
+func (s *Store) Invoice(ctx context.Context, id shop.OrderID) (i shop.Invoice, err error) {
+	err = s.use(ctx, "read invoice", func(ctx context.Context, conn *pgxpool.Conn) error {
+		var order uuid.UUID
+		var expires *time.Time
+		err := conn.QueryRow(ctx, `
+			SELECT order_id, provider, external_id, url, expires_at FROM invoices
+			WHERE order_id = $1 AND external_id IS NOT NULL`, id.UUID).
+			Scan(&order, &i.Provider, &i.ExternalID, &i.URL, &expires)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return shop.ErrNotFound
+		}
+		i.OrderID, i.ExpiresAt = shop.OrderID{UUID: order}, orZero(expires)
+		return err
+	})
+	return i, err
+}
+
+// UnpaidInvoices returns the external ids of at most limit invoices made since then
+// whose order is not paid, oldest first.
+func (s *Store) UnpaidInvoices(ctx context.Context, provider shop.Provider, since time.Time, limit int) (ids []string, err error) {
+	err = s.use(ctx, "unpaid invoices", func(ctx context.Context, conn *pgxpool.Conn) error {
+		ids, err = column[string](ctx, conn, `
+			SELECT i.external_id FROM invoices i JOIN orders o ON o.id = i.order_id
+			WHERE i.provider = $1 AND i.external_id IS NOT NULL AND i.requested_at >= $2 AND o.status <> 'paid'
+				AND NOT EXISTS (SELECT FROM payment_events e WHERE e.provider = i.provider AND e.external_id = i.external_id)
+			ORDER BY i.requested_at LIMIT $3`, provider, since, limit)
+		return err
+	})
+	return ids, err
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+// Settle stores the event and, if check returns nil for the locked order,
+// everything that decide returns, in one transaction.
+func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop.Order) error,
+	decide func(shop.Order, shop.Subscription) shop.Settlement,
+) (outcome shop.Outcome, err error) {
+	err = s.tx(ctx, "settle", func(ctx context.Context, tx pgx.Tx) error {
+		order, err := lockOrderOf(ctx, tx, e)
+		if err == nil {
+			err = checkUnsettled(ctx, tx, e, order, check)
+		}
+		switch {
+		case errors.Is(err, errSettled):
+			outcome = shop.Duplicate
+			return nil
+		case isRule(err):
+			outcome = shop.Flagged
+			return flag(ctx, tx, e, order, err)
+		case err != nil:
+			return err
+		}
+		outcome = shop.Settled
+		return s.settle(ctx, tx, e, order, decide)
+	})
+	return outcome, err
+}
+
+var errSettled = errors.New("settled before")
+
+// isRule says whether err is a rule that the payment breaks, not a fault.
+func isRule(err error) bool {
+	switch shop.KindOf(err) {
+	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
+		return true
+	default:
+		return false
+	}
+}
+
+// lockOrderOf returns the order that the event pays, locked: the one that we gave
+// the provider to know it by, or the one that its invoice was made for.
+func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Order, error) {
+	id, err := shop.ParseOrderID(e.OrderRef)
+	if err != nil {
+		id = shop.OrderID{}
+	}
+	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
+		SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+		FROM orders
+		WHERE id = $1 OR id = (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3)
+		ORDER BY id = $1 DESC LIMIT 1
+		FOR UPDATE`, id.UUID, e.Provider, e.ExternalID)
+	return row.order(), err
+}
+
+func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, check func(shop.Order) error) error {
+	var settled bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = $2 AND outcome = 'settled')`,
+		e.Provider, e.ExternalID).Scan(&settled)
+	switch {
+	case err != nil:
+		return err
+	case settled:
+		return errSettled
+	}
+	return check(o)
+}
+
+func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) error {
+	reason := "refused"
+	if known, ok := errors.AsType[*shop.Error](rule); ok {
+		reason = known.Key
+	}
+	var order *uuid.UUID
+	if o.ID != (shop.OrderID{}) {
+		order = &o.ID.UUID
+	}
+	return insertEvent(ctx, tx, e, order, shop.Flagged, reason)
+}
+
+func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uuid.UUID, outcome shop.Outcome, reason string) error {
+	onConflict := ``
+	if outcome == shop.Flagged {
+		onConflict = ` ON CONFLICT (provider, external_id, reason) WHERE outcome = 'flagged' DO NOTHING`
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO payment_events (provider, external_id, order_id, outcome, reason, price_minor, currency,
+			paid_asset, paid_amount, fee_asset, fee_amount, paid_at, raw)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`+onConflict,
+		e.Provider, e.ExternalID, order, outcome, reason, e.Invoiced.Minor, e.Invoiced.Currency,
+		e.PaidAsset, e.PaidAmount, e.FeeAsset, e.FeeAmount, nullable(e.PaidAt), e.Raw)
+	return err
+}
+
+// settle stores the settled event and all that follows from it.
+func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) error {
+	if err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
+		return err
+	}
+	sub, err := lockSubscription(ctx, tx, o.UserID)
+	if err != nil {
+		return err
+	}
+	settlement := decide(o, sub)
+	tag, err := tx.Exec(ctx, `
+		UPDATE orders SET status = $2, paid_at = $3 WHERE id = $1 AND status <> 'paid'`,
+		o.ID.UUID, settlement.Order.Status, settlement.Order.PaidAt)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() != 1 {
+		return shop.ErrOrderPaid
+	}
+	if err := saveSubscription(ctx, tx, settlement.Subscription); err != nil {
+		return err
+	}
+	if err := post(ctx, tx, settlement.Posting); err != nil {
+		return err
+	}
+	return s.enqueue(ctx, tx, settlement.Jobs)
+}
+
+// post writes one transaction of the ledger.
+func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
+	var id int64
+	err := tx.QueryRow(ctx, `
+		INSERT INTO ledger_postings (kind, order_id) VALUES ($1, $2) RETURNING id`, p.Kind, p.OrderID.UUID).Scan(&id)
+	if err != nil {
+		return err
+	}
+	for _, entry := range p.Entries {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO ledger_entries (posting_id, account, minor, currency) VALUES ($1, $2, $3, $4)`,
+			id, entry.Account, entry.Amount.Minor, entry.Amount.Currency)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unsettled returns those of the external ids that no settled or flagged event bears.
+func (s *Store) Unsettled(ctx context.Context, provider shop.Provider, externalIDs []string) (ids []string, err error) {
+	err = s.use(ctx, "unsettled payments", func(ctx context.Context, conn *pgxpool.Conn) error {
+		ids, err = column[string](ctx, conn, `
+			SELECT id FROM unnest($2::text[]) AS id
+			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = id)`, provider, externalIDs)
+		return err
+	})
+	return ids, err
+}

@@ -1,0 +1,219 @@
+package store_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"sallyport/shop"
+	"sallyport/store"
+)
+
+const buyer = shop.UserID(42)
+
+func placed(t *testing.T, s *store.Store) shop.Order {
+	t.Helper()
+	ctx := t.Context()
+	if _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
+		t.Fatal(err)
+	}
+	offer := shop.Offer{
+		Plan:   shop.Plan{ID: "basic"},
+		Period: shop.Period{ID: "30d", Length: 30 * 24 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+	}
+	o, err := s.PlaceOrder(ctx, shop.NewOrder(buyer, offer, time.Now().UTC()), func(shop.Order) bool { return false }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func paymentOf(o shop.Order) shop.PaymentEvent {
+	return shop.PaymentEvent{
+		Provider: shop.CryptoBot, ExternalID: "inv-" + o.ID.String(), OrderRef: o.ID.String(), Invoiced: o.Price,
+		PaidAsset: "USDT", PaidAmount: "1.9", PaidAt: time.Now(), Raw: []byte(`{}`),
+	}
+}
+
+func settle(t *testing.T, s *store.Store, e shop.PaymentEvent) (shop.Outcome, error) {
+	t.Helper()
+	return s.Settle(t.Context(), e,
+		func(o shop.Order) error { return o.CheckPayment(e, []string{"USDT"}) },
+		func(o shop.Order, sub shop.Subscription) shop.Settlement { return o.Settle(e, sub, time.Now().UTC()) })
+}
+
+func count(t *testing.T, s *store.Store, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := s.Pool().QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestSettleBooksOnceWhateverIsRepeatedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	outcomes := make(chan shop.Outcome, 16)
+	var wg sync.WaitGroup
+	for range cap(outcomes) {
+		wg.Go(func() {
+			outcome, err := settle(t, s, paymentOf(o))
+			if err != nil {
+				t.Error(err)
+			}
+			outcomes <- outcome
+		})
+	}
+	wg.Wait()
+	close(outcomes)
+	settled := 0
+	for outcome := range outcomes {
+		if outcome == shop.Settled {
+			settled++
+		} else if outcome != shop.Duplicate {
+			t.Errorf("outcome %q", outcome)
+		}
+	}
+	if settled != 1 {
+		t.Errorf("settled %d times", settled)
+	}
+	if n := count(t, s, `SELECT count(*) FROM ledger_postings`); n != 1 {
+		t.Errorf("%d postings", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE kind = 'converge_user'`); n != 1 {
+		t.Errorf("%d jobs to give access", n)
+	}
+	sub, err := s.Subscription(t.Context(), buyer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := time.Until(sub.ExpiresAt).Round(time.Hour); got != 30*24*time.Hour {
+		t.Errorf("access for %s", got)
+	}
+}
+
+func TestSettleKeepsAndFlagsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		name   string
+		spoil  func(*shop.PaymentEvent)
+		reason string
+	}{
+		{"another amount", func(e *shop.PaymentEvent) { e.Invoiced.Minor-- }, "wrong_amount"},
+		{"another currency", func(e *shop.PaymentEvent) { e.Invoiced.Currency = "USD" }, "wrong_amount"},
+		{"an asset not accepted", func(e *shop.PaymentEvent) { e.PaidAsset = "JET" }, "wrong_asset"},
+		{"an order nobody knows", func(e *shop.PaymentEvent) { e.OrderRef = shop.NewOrderID().String() }, "unknown_order"},
+		{"no order at all", func(e *shop.PaymentEvent) { e.OrderRef = "" }, "unknown_order"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := server.Open(t)
+			o := placed(t, s)
+			e := paymentOf(o)
+			c.spoil(&e)
+			for range 2 { // the provider repeats: still one row
+				if outcome, err := settle(t, s, e); outcome != shop.Flagged || err != nil {
+					t.Fatalf("outcome %q, %v", outcome, err)
+				}
+			}
+			if n := count(t, s, `SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = $1`, c.reason); n != 1 {
+				t.Errorf("%d flagged events for %s", n, c.reason)
+			}
+			if n := count(t, s, `SELECT count(*) FROM ledger_postings`); n != 0 {
+				t.Errorf("%d postings", n)
+			}
+			if outcome, err := settle(t, s, paymentOf(o)); outcome != shop.Settled || err != nil {
+				t.Errorf("the right payment after the wrong one: %q, %v", outcome, err)
+			}
+		})
+	}
+}
+
+func TestSettleHonoursLatePayments(t *testing.T) {
+	t.Parallel()
+	for _, status := range []shop.OrderStatus{shop.OrderExpired, shop.OrderCancelled} {
+		t.Run(string(status), func(t *testing.T) {
+			t.Parallel()
+			s := server.Open(t)
+			o := placed(t, s)
+			if closed, err := s.CloseOrder(t.Context(), o.ID, status); !closed || err != nil {
+				t.Fatal(closed, err)
+			}
+			if outcome, err := settle(t, s, paymentOf(o)); outcome != shop.Settled || err != nil {
+				t.Errorf("outcome %q, %v", outcome, err)
+			}
+		})
+	}
+}
+
+func TestSettleFlagsASecondPaymentOfOneOrder(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	first, second := paymentOf(o), paymentOf(o)
+	second.ExternalID = "another invoice"
+	if outcome, err := settle(t, s, first); outcome != shop.Settled || err != nil {
+		t.Fatal(outcome, err)
+	}
+	if outcome, err := settle(t, s, second); outcome != shop.Flagged || err != nil {
+		t.Errorf("outcome %q, %v", outcome, err)
+	}
+}
+
+func TestSettleKnowsTheOrderByItsInvoiceToo(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	if _, err := s.RequestInvoice(t.Context(), o.ID, shop.CryptoBot); err != nil {
+		t.Fatal(err)
+	}
+	e := paymentOf(o)
+	if err := s.SaveInvoice(t.Context(), shop.Invoice{Provider: e.Provider, ExternalID: e.ExternalID, OrderID: o.ID, URL: "https://pay.example/1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	e.OrderRef = ""
+	if outcome, err := settle(t, s, e); outcome != shop.Settled || err != nil {
+		t.Errorf("outcome %q, %v", outcome, err)
+	}
+}
+
+func TestLedgerRefusesWhatDoesNotBalance(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	cases := []struct {
+		name string
+		sql  string
+	}{
+		{"one-sided", `WITH p AS (INSERT INTO ledger_postings (kind, order_id) VALUES ('x', $1) RETURNING id)
+			INSERT INTO ledger_entries SELECT id, 'sales', -5, 'RUB' FROM p`},
+		{"two currencies that sum to zero", `WITH p AS (INSERT INTO ledger_postings (kind, order_id) VALUES ('x', $1) RETURNING id)
+			INSERT INTO ledger_entries SELECT id, a, m, c FROM p, (VALUES ('sales', -5, 'RUB'), ('provider:x', 5, 'USD')) AS e (a, m, c)`},
+		{"empty", `INSERT INTO ledger_postings (kind, order_id) VALUES ('x', $1)`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := s.Pool().Exec(t.Context(), c.sql, o.ID.UUID)
+			assertCheckViolation(t, err)
+		})
+	}
+	if _, err := settle(t, s, paymentOf(o)); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{`UPDATE ledger_entries SET minor = minor * 2`, `DELETE FROM ledger_entries`, `DELETE FROM ledger_postings`} {
+		_, err := s.Pool().Exec(t.Context(), sql)
+		assertCheckViolation(t, err)
+	}
+}
+
+func assertCheckViolation(t *testing.T, err error) {
+	t.Helper()
+	pg, ok := err.(*pgconn.PgError)
+	if !ok || pg.Code != "23514" {
+		t.Errorf("want a check violation, got %v", err)
+	}
+}

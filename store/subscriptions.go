@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+type subscriptionRow struct {
+	UserID       shop.UserID
+	AccessID     shop.AccessID
+	UUID         uuid.UUID `db:"uuid"`
+	Plan         shop.PlanID
+	Status       shop.SubscriptionStatus
+	ExpiresAt    *time.Time
+	WaitingSince *time.Time
+	DelayTold    bool
+	UpdatedAt    time.Time
+}
+
+func (r subscriptionRow) subscription() shop.Subscription {
+	return shop.Subscription{
+		UserID: r.UserID, Plan: r.Plan, Access: shop.Access{ID: r.AccessID, UUID: r.UUID}, Status: r.Status,
+		ExpiresAt: orZero(r.ExpiresAt), WaitingSince: orZero(r.WaitingSince), DelayTold: r.DelayTold, UpdatedAt: r.UpdatedAt,
+	}
+}
+
+// Subscription returns the user's subscription; a new one if they have bought
+// nothing yet.
+func (s *Store) Subscription(ctx context.Context, id shop.UserID) (sub shop.Subscription, err error) {
+	err = s.use(ctx, "read subscription", func(ctx context.Context, conn *pgxpool.Conn) error {
+		row, err := one[subscriptionRow](ctx, conn, shop.ErrNotFound, `
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, updated_at
+			FROM subscriptions WHERE user_id = $1`, id)
+		if shop.KindOf(err) == shop.KindNotFound {
+			sub = shop.Subscription{UserID: id, Status: shop.SubscriptionNew}
+			return nil
+		}
+		sub = row.subscription()
+		return err
+	})
+	return sub, err
+}
+
+// lockSubscription returns the user's subscription, created if absent, locked
+// until the transaction ends.
+func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subscription, error) {
+	_, err := tx.Exec(ctx, `INSERT INTO subscriptions (user_id) SELECT $1
+		WHERE NOT EXISTS (SELECT FROM subscriptions WHERE user_id = $1) ON CONFLICT DO NOTHING`, id)
+	if err != nil {
+		return shop.Subscription{}, err
+	}
+	row, err := one[subscriptionRow](ctx, tx, shop.ErrNotFound, `
+		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, updated_at
+		FROM subscriptions WHERE user_id = $1
+		FOR UPDATE`, id)
+	return row.subscription(), err
+}
+
+func saveSubscription(ctx context.Context, tx pgx.Tx, sub shop.Subscription) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE subscriptions
+		SET plan = $2, status = $3, expires_at = $4, waiting_since = $5, delay_told = $6, updated_at = now()
+		WHERE user_id = $1`,
+		sub.UserID, sub.Plan, sub.Status, nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold)
+	return err
+}
+
+// ChangeSubscription stores what change makes of the locked subscription, together
+// with the jobs it returns.
+func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change func(shop.Subscription) (shop.Subscription, []shop.Job)) error {
+	return s.tx(ctx, "change subscription", func(ctx context.Context, tx pgx.Tx) error {
+		before, err := lockSubscription(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		after, jobs := change(before)
+		if after != before {
+			if err := saveSubscription(ctx, tx, after); err != nil {
+				return err
+			}
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+}
+
+// Deliver stores what arrive makes of the locked subscription and marks the user's
+// paid orders delivered; each that was not so before gets the job that announce returns.
+func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Subscription) shop.Subscription, announce func(shop.OrderID) shop.Job) error {
+	return s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) error {
+		before, err := lockSubscription(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if after := arrive(before); after != before {
+			if err := saveSubscription(ctx, tx, after); err != nil {
+				return err
+			}
+		}
+		delivered, err := column[uuid.UUID](ctx, tx, `
+			UPDATE orders SET delivered_at = now()
+			WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
+			RETURNING id`, id)
+		if err != nil {
+			return err
+		}
+		jobs := make([]shop.Job, len(delivered))
+		for i, order := range delivered {
+			jobs[i] = announce(shop.OrderID{UUID: order})
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+}
+
+// WaitingUsers returns at most limit users who paid and still wait.
+func (s *Store) WaitingUsers(ctx context.Context, limit int) ([]shop.UserID, error) {
+	return s.userIDs(ctx, "waiting users", `
+		SELECT user_id FROM subscriptions WHERE status = 'waiting' ORDER BY waiting_since LIMIT $1`, limit)
+}
+
+// DueSubscriptions returns at most limit users whose subscription is due.
+func (s *Store) DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]shop.UserID, error) {
+	return s.userIDs(ctx, "due subscriptions", `
+		SELECT user_id FROM subscriptions
+		WHERE status = 'active' AND expires_at <= $1
+		ORDER BY expires_at LIMIT $2`, now, limit)
+}
+
+func (s *Store) userIDs(ctx context.Context, op, sql string, args ...any) (ids []shop.UserID, err error) {
+	err = s.use(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
+		ids, err = column[shop.UserID](ctx, conn, sql, args...)
+		return err
+	})
+	return ids, err
+}

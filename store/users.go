@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+// EnterUser returns the user, created with this language if new, and notes that
+// they can be reached.
+func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language) (shop.User, error) {
+	return s.user(ctx, "enter user", `
+		WITH known AS (
+			SELECT id, language, chosen, reachable, created_at FROM users WHERE id = $1 AND reachable
+		), entered AS (
+			INSERT INTO users (id, language)
+			SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM known)
+			ON CONFLICT (id) DO UPDATE SET reachable = true
+			RETURNING id, language, chosen, reachable, created_at
+		)
+		SELECT id, language, chosen, reachable, created_at FROM known
+		UNION ALL
+		SELECT id, language, chosen, reachable, created_at FROM entered`, id, guess)
+}
+
+// User returns the user, or ErrNotFound.
+func (s *Store) User(ctx context.Context, id shop.UserID) (shop.User, error) {
+	return s.user(ctx, "read user", `
+		SELECT id, language, chosen, reachable, created_at FROM users WHERE id = $1`, id)
+}
+
+func (s *Store) user(ctx context.Context, op, sql string, args ...any) (u shop.User, err error) {
+	err = s.use(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
+		u, err = one[shop.User](ctx, conn, shop.ErrNotFound, sql, args...)
+		return err
+	})
+	return u, err
+}
+
+// SetLanguage records the customer's choice.
+func (s *Store) SetLanguage(ctx context.Context, id shop.UserID, language shop.Language) error {
+	_, err := s.exec(ctx, "set language", `
+		UPDATE users SET language = $2, chosen = true WHERE id = $1`, id, language)
+	return err
+}
+
+// SetReachable records whether messages get through to the customer.
+func (s *Store) SetReachable(ctx context.Context, id shop.UserID, reachable bool) error {
+	_, err := s.exec(ctx, "set reachable", `
+		UPDATE users SET reachable = $2 WHERE id = $1 AND reachable <> $2`, id, reachable)
+	return err
+}
+
+// nullable turns the zero time into NULL.
+func nullable(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// orZero turns NULL into the zero time.
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}

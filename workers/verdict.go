@@ -1,0 +1,83 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"go.uber.org/zap"
+
+	"sallyport/shop"
+)
+
+// verdicts is the one table that turns the shop's errors into the queue's verdicts.
+type verdicts struct {
+	log  *zap.Logger
+	jobs *prometheus.HistogramVec
+}
+
+func newVerdicts(cfg Config) *verdicts {
+	v := &verdicts{log: cfg.Logger, jobs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "sallyport", Subsystem: "jobs", Name: "duration_seconds",
+		Help:    "How long one try of a job took, by kind and outcome.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+	}, []string{"kind", "outcome"})}
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(v.jobs)
+	}
+	return v
+}
+
+// pause is how long a job waits for a dependency that is down: short, because the
+// breaker before each host makes a try cheap, and customers wait for its end.
+const pause = 2 * time.Second
+
+// of returns the verdict on a job's error and leaves one line in the log unless
+// the job did what it should.
+func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Duration, err error) error {
+	verdict, outcome := decide(job, err)
+	v.jobs.WithLabelValues(job.Kind, outcome).Observe(took.Seconds())
+	if err == nil || (outcome == "handed_back" && ctx.Err() != nil) {
+		return verdict
+	}
+	fields := []zap.Field{
+		zap.String("job", job.Kind), zap.Int64("job_id", job.ID), zap.Int("attempt", job.Attempt),
+		zap.Duration("dur", took), zap.String("outcome", outcome), zap.Error(err),
+	}
+	if outcome == "failed" {
+		v.log.Error("job failed", fields...)
+	} else {
+		v.log.Warn("job not done", fields...)
+	}
+	return verdict
+}
+
+func decide(job *rivertype.JobRow, err error) (verdict error, outcome string) {
+	switch kind := shop.KindOf(err); {
+	case err == nil:
+		return nil, "done"
+	case errors.Is(err, context.Canceled):
+		return err, "handed_back"
+	case job.MaxAttempts == 1 && kind == shop.KindInternal:
+		return river.JobCancel(err), "failed"
+	case job.MaxAttempts == 1:
+		return river.JobCancel(err), "left_to_next_tick"
+	case kind == shop.KindLimited:
+		return river.JobSnooze(retryAfter(err)), "waiting"
+	case kind == shop.KindUnavailable:
+		return river.JobSnooze(pause + rand.N(pause/2)), "waiting"
+	case kind == shop.KindInternal:
+		return err, "failed"
+	default:
+		return river.JobCancel(err), "dropped"
+	}
+}
+
+func retryAfter(err error) time.Duration {
+	known, _ := errors.AsType[*shop.Error](err)
+	return max(known.RetryAfter, time.Second)
+}

@@ -1,0 +1,180 @@
+// Package workers runs the job queue: each kind of job calls one use case of the
+// shop, and the shop's errors become the queue's verdicts. It holds no rule of the
+// business and does no I/O of its own.
+package workers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"sallyport/shop"
+)
+
+// Schedule says how often each periodic job runs.
+type Schedule struct {
+	Expire time.Duration // default 2 s
+	Nodes  time.Duration // default 2 s
+	Poll   time.Duration // default 15 s
+	Sweep  time.Duration // default 10 min
+	Clean  time.Duration // default 10 min
+}
+
+// Config is what Workers are made of.
+type Config struct {
+	Pool     *pgxpool.Pool
+	Shop     *shop.Shop
+	Nodes    []string                         // names of the nodes to check
+	Queues   map[string]int                   // workers of each queue
+	JobOpts  func(shop.Job) *river.InsertOpts // how a periodic job is queued
+	Schedule Schedule                         //
+	Stop     time.Duration                    // that running jobs get to finish; default 5 s
+	Logger   *zap.Logger                      //
+	Metrics  prometheus.Registerer            //
+}
+
+// Workers work the job queue of one process.
+type Workers struct {
+	client *river.Client[pgx.Tx]
+}
+
+const (
+	// jobTimeout bounds one try of a job that concerns one customer.
+	jobTimeout = 12 * time.Second
+	// rescueAfter is when a job whose process died is given to another. It is
+	// longer than jobTimeout, so that no living job is taken away.
+	rescueAfter = 15 * time.Second
+)
+
+// New returns Workers ready to start.
+func New(cfg Config) (*Workers, error) {
+	cfg.Schedule = cfg.Schedule.withDefaults()
+	if cfg.Stop == 0 {
+		cfg.Stop = 5 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	queues := make(map[string]river.QueueConfig, len(cfg.Queues))
+	for name, n := range cfg.Queues {
+		queues[name] = river.QueueConfig{MaxWorkers: n}
+	}
+	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
+		Queues:                      queues,
+		Workers:                     register(cfg),
+		PeriodicJobs:                cfg.periodic(),
+		JobTimeout:                  jobTimeout,
+		RescueStuckJobsAfter:        rescueAfter,
+		SoftStopTimeout:             cfg.Stop,
+		FetchCooldown:               10 * time.Millisecond,
+		FetchPollInterval:           500 * time.Millisecond,
+		MaxAttempts:                 12,
+		CompletedJobRetentionPeriod: 6 * time.Hour,
+		CancelledJobRetentionPeriod: 6 * time.Hour,
+		DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
+		Logger:                      slog.New(zapslog.NewHandler(cfg.Logger.Core(), zapslog.WithName("queue"))),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("workers: %w", err)
+	}
+	return &Workers{client: client}, nil
+}
+
+// Start begins to work; ctx ends the work at once, Stop ends it gracefully.
+func (w *Workers) Start(ctx context.Context) error {
+	if err := w.client.Start(ctx); err != nil {
+		return fmt.Errorf("start workers: %w", err)
+	}
+	return nil
+}
+
+// Stop takes no more jobs and lets the running ones finish; those that do not in
+// time are handed back and run again elsewhere.
+func (w *Workers) Stop(ctx context.Context) error {
+	if err := w.client.Stop(ctx); err != nil {
+		return fmt.Errorf("stop workers: %w", err)
+	}
+	return nil
+}
+
+func (s Schedule) withDefaults() Schedule {
+	set := func(d *time.Duration, fallback time.Duration) {
+		if *d == 0 {
+			*d = fallback
+		}
+	}
+	set(&s.Expire, 2*time.Second)
+	set(&s.Nodes, 2*time.Second)
+	set(&s.Poll, 15*time.Second)
+	set(&s.Sweep, 10*time.Minute)
+	set(&s.Clean, 10*time.Minute)
+	return s
+}
+
+// periodic returns the jobs that the leader among the replicas queues.
+func (c Config) periodic() []*river.PeriodicJob {
+	every := func(interval time.Duration, j shop.Job) *river.PeriodicJob {
+		return river.NewPeriodicJob(river.PeriodicInterval(interval),
+			func() (river.JobArgs, *river.InsertOpts) { return j, c.JobOpts(j) },
+			&river.PeriodicJobOpts{RunOnStart: true})
+	}
+	jobs := []*river.PeriodicJob{
+		every(c.Schedule.Expire, shop.ExpireDue{}),
+		every(c.Schedule.Poll, shop.PollInvoices{}),
+		every(c.Schedule.Sweep, shop.SweepPayments{}),
+		every(c.Schedule.Clean, shop.CleanUp{}),
+	}
+	for _, name := range c.Nodes {
+		jobs = append(jobs, every(c.Schedule.Nodes, shop.CheckNode{Node: name}))
+	}
+	return jobs
+}
+
+func register(cfg Config) *river.Workers {
+	s := cfg.Shop
+	v := newVerdicts(cfg)
+	w := river.NewWorkers()
+	add(w, v, jobTimeout, func(ctx context.Context, j shop.ConvergeUser) error { return s.Converge(ctx, j.UserID) })
+	add(w, v, jobTimeout, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
+	add(w, v, jobTimeout, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
+	add(w, v, longTimeout, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })
+	add(w, v, longTimeout, func(ctx context.Context, _ shop.PollInvoices) error { return s.PollInvoices(ctx) })
+	add(w, v, longTimeout, func(ctx context.Context, _ shop.SweepPayments) error { return s.SweepPayments(ctx) })
+	add(w, v, longTimeout, func(ctx context.Context, _ shop.ExpireDue) error { return s.Expire(ctx) })
+	add(w, v, longTimeout, func(ctx context.Context, _ shop.CleanUp) error { return s.CleanUp(ctx) })
+	return w
+}
+
+// longTimeout bounds one try of a job that may concern every customer.
+const longTimeout = 2 * time.Minute
+
+// worker runs one kind of job.
+type worker[T shop.Job] struct {
+	river.WorkerDefaults[T]
+	timeout  time.Duration
+	do       func(context.Context, T) error
+	verdicts *verdicts
+}
+
+func add[T shop.Job](w *river.Workers, v *verdicts, timeout time.Duration, do func(context.Context, T) error) {
+	river.AddWorker(w, &worker[T]{timeout: timeout, do: do, verdicts: v})
+}
+
+// Work runs the use case and returns the queue's verdict on its error.
+func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
+	start := time.Now()
+	err := w.do(ctx, job.Args)
+	return w.verdicts.of(ctx, job.JobRow, time.Since(start), err)
+}
+
+// Timeout bounds one try.
+func (w *worker[T]) Timeout(*river.Job[T]) time.Duration { return w.timeout }
