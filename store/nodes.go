@@ -71,8 +71,8 @@ func (s *Store) GrantedAfter(ctx context.Context, after shop.AccessID, limit int
 func (s *Store) Orphans(ctx context.Context, ids []shop.AccessID, since time.Time) (orphans []shop.AccessID, err error) {
 	err = s.use(ctx, "find orphans", func(ctx context.Context, conn *pgxpool.Conn) error {
 		orphans, err = column[shop.AccessID](ctx, conn, `
-			SELECT id FROM unnest($1::text[]) AS id
-			LEFT JOIN subscriptions ON access_id = id
+			SELECT listed FROM unnest($1::text[]) AS listed
+			LEFT JOIN subscriptions ON access_id = listed
 			WHERE access_id IS NULL OR (status NOT IN ('waiting', 'active') AND updated_at <= $2)`, ids, since)
 		return err
 	})

@@ -156,8 +156,8 @@ func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
 func (s *Store) Unsettled(ctx context.Context, provider shop.Provider, externalIDs []string) (ids []string, err error) {
 	err = s.use(ctx, "unsettled payments", func(ctx context.Context, conn *pgxpool.Conn) error {
 		ids, err = column[string](ctx, conn, `
-			SELECT id FROM unnest($2::text[]) AS id
-			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = id)`, provider, externalIDs)
+			SELECT asked FROM unnest($2::text[]) AS asked
+			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = asked)`, provider, externalIDs)
 		return err
 	})
 	return ids, err

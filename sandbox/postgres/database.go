@@ -31,14 +31,18 @@ func (c *Cluster) URL(db string) string {
 // SocketURL is the connection string of a database over the unix socket. It
 // carries no password: who can open the socket is let in.
 func (c *Cluster) SocketURL(db string) string {
-	port := c.port
-	if port == 0 {
-		port = defaultPort
-	}
-	query := url.Values{"host": {c.socket}, "port": {strconv.Itoa(port)}, "user": {c.cfg.User}}
+	query := url.Values{"host": {c.socket}, "port": {strconv.Itoa(c.socketPort())}, "user": {c.cfg.User}}
 	u := url.URL{Scheme: "postgres", Path: "/" + db, RawQuery: query.Encode()}
 	// url.URL writes no slashes before an empty host; PostgreSQL's form has them.
 	return "postgres://" + u.EscapedPath() + "?" + u.RawQuery
+}
+
+// socketPort is part of the socket's name.
+func (c *Cluster) socketPort() int {
+	if c.port == 0 {
+		return defaultPort
+	}
+	return c.port
 }
 
 // Addr is the server's TCP address, empty without TCP.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,6 +41,9 @@ func (c *Cluster) launch(ctx context.Context) error {
 			}
 			choices++
 		}
+		if err := c.clearLocks(); err != nil {
+			return err
+		}
 		log, err := c.try(ctx)
 		if err == nil {
 			return nil
@@ -55,6 +60,35 @@ func (c *Cluster) launch(ctx context.Context) error {
 		case <-time.After(retryEvery):
 		}
 	}
+}
+
+// clearLocks removes the lock files of a dead server. The server itself does
+// so, unless the dead one is a zombie: then it takes it for a living one, for
+// ever where nobody reaps orphans, as in a container without an init. We hold
+// the directory's lock, so no other server is just starting.
+func (c *Cluster) clearLocks() error {
+	files := []string{
+		filepath.Join(c.data(), "postmaster.pid"),
+		filepath.Join(c.socket, fmt.Sprintf(".s.PGSQL.%d.lock", c.socketPort())),
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read a lock file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		pid, err := strconv.Atoi(line)
+		if err != nil || process.Alive(pid) {
+			continue // the server's own check decides
+		}
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("remove a dead server's lock: %w", err)
+		}
+	}
+	return nil
 }
 
 // dying reports whether the log of a failed start blames a predecessor that is

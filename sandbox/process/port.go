@@ -20,7 +20,7 @@ const (
 // choosing at once do not choose alike.
 func FreePort() (int, error) {
 	for range portTries {
-		port := lowestPort + rand.IntN(highestPort-lowestPort+1) //nolint:gosec // a port is no secret
+		port := lowestPort + rand.IntN(highestPort-lowestPort+1)
 		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 		if err != nil {
 			continue

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -339,7 +340,7 @@ func listenTLS(t *testing.T, cert tls.Certificate) *hook {
 	h := &hook{arrived: make(chan delivery, 100)}
 	h.Server = httptest.NewUnstartedServer(h)
 	h.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-	h.Config.ErrorLog = nil
+	h.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are what the tests want
 	h.StartTLS()
 	t.Cleanup(h.Close)
 	return h

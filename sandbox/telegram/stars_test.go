@@ -73,7 +73,7 @@ func (w *world) updates(offset int64, timeout int) []got {
 	return list
 }
 
-// next waits for updates after everything that is pending now.
+// drained confirms everything that is pending and returns the offset of what comes next.
 func (w *world) drained() int64 {
 	w.t.Helper()
 	offset := int64(0)

@@ -86,7 +86,7 @@ func failureText(err error) string {
 	switch {
 	case errors.As(err, &verification):
 		return "SSL error {error:0A000086:SSL routines::certificate verify failed}: certificate verify failed"
-	case errors.As(err, &header):
+	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
 		return "SSL error {error:0A00010B:SSL routines::wrong version number}"
 	case errors.As(err, &lookup):
 		return "Failed to resolve host: Name or service not known"

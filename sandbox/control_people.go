@@ -1,0 +1,274 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"sallyport/sandbox/telegram"
+)
+
+const (
+	maxWait = 30 * time.Second
+	// heartbeat is how often a silent stream of events shows that it lives.
+	heartbeat = 15 * time.Second
+)
+
+// done answers a request that has nothing to tell.
+type done struct {
+	OK bool `json:"ok"`
+}
+
+// people are the routes by which someone's phone is used.
+func (c *control) people(r chi.Router) {
+	r.Get("/users", does(func(*http.Request) (any, error) { return c.world.Telegram.Users(), nil }))
+	r.Post("/users/{id}/messages", does(c.write))
+	r.Post("/users/{id}/press", does(c.press))
+	r.Get("/users/{id}/chat", does(c.chat))
+	r.Get("/users/{id}/events", c.events)
+	r.Post("/users/{id}/block", does(c.block(true)))
+	r.Post("/users/{id}/unblock", does(c.block(false)))
+	r.Post("/users/{id}/stars/{message}/pay", does(c.payStars))
+	r.Get("/files/{file}", c.file)
+	r.Get("/violations", does(func(*http.Request) (any, error) {
+		return append([]string{}, c.world.Telegram.Violations()...), nil
+	}))
+}
+
+func (c *control) write(r *http.Request) (any, error) {
+	var in struct {
+		Text         string `json:"text"`
+		FirstName    string `json:"first_name"`
+		LastName     string `json:"last_name"`
+		Username     string `json:"username"`
+		LanguageCode string `json:"language_code"`
+	}
+	id, err := number(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	known := c.world.Telegram.Chat(id).User
+	user := telegram.User{
+		ID: id, FirstName: either(in.FirstName, known.FirstName, "User "+strconv.FormatInt(id, 10)),
+		LastName: either(in.LastName, known.LastName), Username: either(in.Username, known.Username),
+		LanguageCode: either(in.LanguageCode, known.LanguageCode),
+	}
+	message, err := c.world.Telegram.SendText(user, in.Text)
+	return struct {
+		MessageID int `json:"message_id"`
+	}{message}, err
+}
+
+// either returns the first text that is not empty.
+func either(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// pressed says what pressing a button did: a query for the bot, or an address
+// that the phone opens, or a text that it copies.
+type pressed struct {
+	MessageID int    `json:"message_id"`
+	QueryID   string `json:"query_id,omitempty"`
+	URL       string `json:"url,omitempty"`
+	CopyText  string `json:"copy_text,omitempty"`
+}
+
+func (c *control) press(r *http.Request) (any, error) {
+	var in struct {
+		MessageID int    `json:"message_id"`
+		Data      string `json:"data"`
+		Text      string `json:"text"`
+	}
+	id, err := number(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if (in.Data == "") == (in.Text == "") {
+		return nil, invalid("want either data or text of the button")
+	}
+	if in.MessageID != 0 && in.Data != "" { // the emulator knows best why not
+		query, err := c.world.Telegram.Press(id, in.MessageID, in.Data)
+		return pressed{MessageID: in.MessageID, QueryID: query}, err
+	}
+	return c.world.press(id, in.MessageID, func(b telegram.Button) bool {
+		return in.Data != "" && b.Data == in.Data || in.Text != "" && strings.Contains(b.Text, in.Text)
+	})
+}
+
+// press presses the button that is wanted, under the message or, if that is 0,
+// under the newest one that has it.
+func (w *World) press(user int64, message int, wanted func(telegram.Button) bool) (pressed, error) {
+	chat := w.Telegram.Chat(user)
+	for i := len(chat.Messages) - 1; i >= 0; i-- {
+		m := chat.Messages[i]
+		if m.Deleted || message != 0 && m.ID != message {
+			continue
+		}
+		b, ok := button(m, wanted)
+		switch {
+		case !ok:
+		case b.Data != "":
+			query, err := w.Telegram.Press(user, m.ID, b.Data)
+			return pressed{MessageID: m.ID, QueryID: query}, err
+		default:
+			return pressed{MessageID: m.ID, URL: either(b.URL, b.WebAppURL), CopyText: b.CopyText}, nil
+		}
+	}
+	return pressed{}, fmt.Errorf("%w; the chat has %s", telegram.ErrNoButton, strings.Join(labels(chat), ", "))
+}
+
+// button finds a button under a message.
+func button(m telegram.Message, wanted func(telegram.Button) bool) (telegram.Button, bool) {
+	for _, row := range m.Keyboard {
+		for _, b := range row {
+			if wanted(b) {
+				return b, true
+			}
+		}
+	}
+	return telegram.Button{}, false
+}
+
+// labels lists the buttons of the newest message that has any.
+func labels(chat telegram.Chat) []string {
+	for i := len(chat.Messages) - 1; i >= 0; i-- {
+		var found []string
+		if m := chat.Messages[i]; !m.Deleted {
+			_, _ = button(m, func(b telegram.Button) bool {
+				found = append(found, strconv.Quote(b.Text))
+				return false
+			})
+		}
+		if found != nil {
+			return found
+		}
+	}
+	return []string{"none"}
+}
+
+func (c *control) chat(r *http.Request) (any, error) {
+	id, err := number(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	if !query.Has("after") {
+		return c.world.Telegram.Chat(id), nil
+	}
+	after, err := strconv.ParseInt(query.Get("after"), 10, 64)
+	if err != nil {
+		return nil, invalid("after: want the version of a chat")
+	}
+	wait, err := time.ParseDuration(either(query.Get("wait"), maxWait.String()))
+	if err != nil || wait < 0 {
+		return nil, invalid("wait: want a duration such as 5s")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(wait, maxWait))
+	defer cancel()
+	chat, err := c.world.Telegram.Wait(ctx, id, after)
+	if ctx.Err() != nil {
+		return chat, nil // unchanged, as its version says
+	}
+	return chat, err
+}
+
+// events sends the chat at once and at every change.
+func (c *control) events(w http.ResponseWriter, r *http.Request) {
+	id, err := number(r, "id")
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	out := http.NewResponseController(w)
+	chat := c.world.Telegram.Chat(id)
+	for err == nil {
+		if err = sendEvent(w, out, chat); err != nil {
+			return
+		}
+		for beat := true; beat && err == nil; {
+			beat = false
+			after := chat.Version
+			ctx, cancel := context.WithTimeout(r.Context(), heartbeat)
+			chat, err = c.world.Telegram.Wait(ctx, id, after)
+			if ctx.Err() != nil && r.Context().Err() == nil {
+				beat = true
+				_, err = fmt.Fprint(w, ": still here\n\n")
+				err = either2(err, out.Flush())
+			}
+			cancel()
+		}
+	}
+}
+
+func either2(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sendEvent(w http.ResponseWriter, out *http.ResponseController, chat telegram.Chat) error {
+	text, err := json.Marshal(chat)
+	if err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil {
+		return fmt.Errorf("event: %w", err)
+	}
+	return out.Flush() //nolint:wrapcheck // the client has gone, whatever it says
+}
+
+func (c *control) block(blocked bool) action {
+	return func(r *http.Request) (any, error) {
+		id, err := number(r, "id")
+		if err != nil {
+			return nil, err
+		}
+		return done{true}, c.world.Telegram.SetBlocked(id, blocked)
+	}
+}
+
+func (c *control) payStars(r *http.Request) (any, error) {
+	id, err := number(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	message, err := number(r, "message")
+	if err != nil {
+		return nil, err
+	}
+	return done{true}, c.world.Telegram.PayStars(id, int(message))
+}
+
+func (c *control) file(w http.ResponseWriter, r *http.Request) {
+	data, mime, ok := c.world.Telegram.File(chi.URLParam(r, "file"))
+	if !ok {
+		writeError(w, absent("there is no such file"))
+		return
+	}
+	w.Header().Set("Content-Type", mime)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "max-age=3600, immutable")
+	_, _ = w.Write(data)
+}

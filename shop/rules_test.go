@@ -1,0 +1,201 @@
+package shop_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sallyport/shop"
+)
+
+func TestParseMoneyIsExactOrRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in    string
+		minor int64
+		bad   bool
+	}{
+		{in: "199", minor: 19900}, {in: "199.00", minor: 19900}, {in: "19.99", minor: 1999}, {in: "0.29", minor: 29},
+		{in: "0.5", minor: 50}, {in: "1.2000", minor: 120}, {in: "999999999999999.99", minor: 99999999999999999},
+		{in: "", bad: true}, {in: ".5", bad: true}, {in: "5.", bad: true}, {in: "-1", bad: true}, {in: "+1", bad: true},
+		{in: "1e3", bad: true}, {in: "1.001", bad: true}, {in: "1,5", bad: true}, {in: " 1", bad: true}, {in: "1.2.3", bad: true},
+		{in: "9999999999999999", bad: true}, {in: "१", bad: true},
+	} {
+		m, err := shop.ParseMoney(c.in, "RUB")
+		if (err != nil) != c.bad || m.Minor != c.minor {
+			t.Errorf("%q: %d, %v", c.in, m.Minor, err)
+		}
+	}
+}
+
+func TestMoneyReadsWhatItWrites(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := shop.Money{Minor: rapid.Int64Range(0, 1e15).Draw(t, "minor"), Currency: "RUB"}
+		if got, err := shop.ParseMoney(m.Decimal(), "RUB"); got != m || err != nil {
+			t.Fatalf("%s: %+v, %v", m.Decimal(), got, err)
+		}
+	})
+}
+
+func TestParsePeriod(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in   shop.PeriodID
+		want time.Duration
+	}{{"30d", 720 * time.Hour}, {"45s", 45 * time.Second}, {"3660d", 3660 * 24 * time.Hour}} {
+		if got, err := shop.ParsePeriod(c.in); got != c.want || err != nil {
+			t.Errorf("%s: %s, %v", c.in, got, err)
+		}
+	}
+	for _, bad := range []shop.PeriodID{"", "d", "0d", "-1d", "3661d", "99999999999999999999d", "1", "-5s", "0s", "1.5d"} {
+		if got, err := shop.ParsePeriod(bad); err == nil {
+			t.Errorf("%q became %s", bad, got)
+		}
+	}
+}
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const month = 30 * 24 * time.Hour
+
+func TestExtendKeepsEveryPaidDay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		sub  shop.Subscription
+		want time.Time
+		then shop.SubscriptionStatus
+	}{
+		{"a first purchase starts now", shop.Subscription{Status: shop.SubscriptionNew}, noon.Add(month), shop.SubscriptionWaiting},
+		{"a renewal adds to what is left", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(time.Hour)}, noon.Add(time.Hour + month), shop.SubscriptionActive},
+		{"a renewal at the very end starts now", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(-time.Minute)}, noon.Add(month), shop.SubscriptionActive},
+		{"a return starts now", shop.Subscription{Status: shop.SubscriptionExpired, ExpiresAt: noon.Add(-month)}, noon.Add(month), shop.SubscriptionWaiting},
+		{"a second purchase while waiting adds to the first", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(month), WaitingSince: noon}, noon.Add(2 * month), shop.SubscriptionWaiting},
+		{"even when the first ran out while waiting", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(-time.Hour), WaitingSince: noon.Add(-month)}, noon.Add(month - time.Hour), shop.SubscriptionWaiting},
+	} {
+		got := c.sub.Extend("basic", month, noon)
+		if !got.ExpiresAt.Equal(c.want) || got.Status != c.then || got.Plan != "basic" {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
+
+func TestArriveGivesTheWaitBackOnce(t *testing.T) {
+	t.Parallel()
+	waiting := shop.Subscription{Status: shop.SubscriptionNew}.Extend("basic", month, noon)
+	arrived := waiting.Arrive(noon.Add(3 * time.Hour))
+	if want := noon.Add(3*time.Hour + month); !arrived.ExpiresAt.Equal(want) || arrived.Status != shop.SubscriptionActive {
+		t.Errorf("%+v", arrived)
+	}
+	if again := arrived.Arrive(noon.Add(9 * time.Hour)); again != arrived {
+		t.Errorf("arriving twice changed it: %+v", again)
+	}
+}
+
+func TestWhoWaitsDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	waiting := shop.Subscription{Status: shop.SubscriptionNew}.Extend("basic", time.Minute, noon)
+	if waiting.Due(noon.Add(time.Hour)) {
+		t.Error("expired before access was given")
+	}
+	if active := waiting.Arrive(noon.Add(time.Hour)); !active.Due(noon.Add(time.Hour+time.Minute)) || active.Due(noon.Add(time.Hour+time.Second)) {
+		t.Error("the end is where the period ends")
+	}
+}
+
+// Whatever a customer does and however long they wait, the time they have access
+// is the time they paid for.
+func TestAccessTimeEqualsPaidTime(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		now, sub := noon, shop.Subscription{Status: shop.SubscriptionNew}
+		var paid, had time.Duration
+		for range rapid.IntRange(1, 30).Draw(t, "moves") {
+			step := time.Duration(rapid.Int64Range(0, int64(40*24*time.Hour)).Draw(t, "step"))
+			if sub.Status == shop.SubscriptionActive {
+				had += min(step, max(0, sub.ExpiresAt.Sub(now)))
+			}
+			now = now.Add(step)
+			if sub.Due(now) {
+				sub = sub.Expire()
+			}
+			switch rapid.IntRange(0, 2).Draw(t, "move") {
+			case 0:
+				period := time.Duration(rapid.Int64Range(1, int64(365*24*time.Hour)).Draw(t, "period"))
+				paid, sub = paid+period, sub.Extend("basic", period, now)
+			case 1:
+				sub = sub.Arrive(now)
+			}
+		}
+		sub = sub.Arrive(now)
+		if sub.Status == shop.SubscriptionActive {
+			had += max(0, sub.ExpiresAt.Sub(now))
+		}
+		if had != paid {
+			t.Fatalf("paid %s, had %s", paid, had)
+		}
+	})
+}
+
+func TestCheckCheckoutIsNeverBlind(t *testing.T) {
+	t.Parallel()
+	price := shop.Money{Minor: 100, Currency: "XTR"}
+	open := shop.Order{UserID: 1, Price: price, Status: shop.OrderOpen, ExpiresAt: noon.Add(time.Minute)}
+	paid, cancelled := open, open
+	paid.Status, cancelled.Status = shop.OrderPaid, shop.OrderCancelled
+	for _, c := range []struct {
+		name   string
+		order  shop.Order
+		payer  shop.UserID
+		amount shop.Money
+		now    time.Time
+		want   error
+	}{
+		{"the right payer, amount and time", open, 1, price, noon, nil},
+		{"another payer", open, 2, price, noon, shop.ErrWrongPayer},
+		{"another amount", open, 1, shop.Money{Minor: 99, Currency: "XTR"}, noon, shop.ErrWrongAmount},
+		{"another currency", open, 1, shop.Money{Minor: 100, Currency: "RUB"}, noon, shop.ErrWrongAmount},
+		{"too late", open, 1, price, noon.Add(time.Minute), shop.ErrNotPayable},
+		{"paid already", paid, 1, price, noon, shop.ErrNotPayable},
+		{"cancelled", cancelled, 1, price, noon, shop.ErrNotPayable},
+	} {
+		if err := c.order.CheckCheckout(c.payer, c.amount, c.now); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestGuessLanguage(t *testing.T) {
+	t.Parallel()
+	for tag, want := range map[string]shop.Language{"ru": shop.Russian, "uk": shop.Russian, "en": shop.English, "en-GB": shop.English, "de": shop.English, "": shop.English, "x": shop.English, "ru-RU": shop.Russian} {
+		if got := shop.GuessLanguage(tag); got != want {
+			t.Errorf("%q: %s", tag, got)
+		}
+	}
+}
+
+func TestQuoteSellsOnlyWhatIsSold(t *testing.T) {
+	t.Parallel()
+	c := catalogue()
+	if offer, err := c.Quote("basic", "30d"); err != nil || offer.Period.Price.Minor != 14900 {
+		t.Errorf("%+v, %v", offer, err)
+	}
+	for _, q := range [][2]string{{"basic", "31d"}, {"gold", "30d"}, {"", ""}} {
+		if _, err := c.Quote(shop.PlanID(q[0]), shop.PeriodID(q[1])); !errors.Is(err, shop.ErrNoOffer) {
+			t.Errorf("%v: %v", q, err)
+		}
+	}
+}
+
+func catalogue() shop.Catalogue {
+	return shop.Catalogue{Support: "@help", Plans: []shop.Plan{{
+		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic", shop.Russian: "Базовый"},
+		Periods: []shop.Period{
+			{ID: "30d", Length: month, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+			{ID: "90d", Length: 3 * month, Price: shop.Money{Minor: 39900, Currency: "RUB"}},
+		},
+	}}}
+}

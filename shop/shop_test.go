@@ -1,0 +1,422 @@
+package shop_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"sallyport/shop"
+	"sallyport/shop/shoptest"
+	"sallyport/store"
+	"sallyport/store/storetest"
+)
+
+var server *storetest.Server
+
+func TestMain(m *testing.M) { storetest.Main(m, func(s *storetest.Server) { server = s }) }
+
+// world is a shop over a real database and stand-ins for the outside.
+type world struct {
+	*shop.Shop
+	t         *testing.T
+	store     *store.Store
+	node      *shoptest.Node
+	gateway   *shoptest.Gateway
+	messenger *shoptest.Messenger
+
+	mu    sync.Mutex
+	clock time.Time
+}
+
+const anna = shop.UserID(1001)
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(),
+		messenger: &shoptest.Messenger{}, clock: time.Now().UTC().Truncate(time.Microsecond),
+	}
+	var c atomic.Pointer[shop.Catalogue]
+	sold := catalogue()
+	c.Store(&sold)
+	w.Shop = shop.New(shop.Config{
+		Store: w.store, Catalogue: &c, Nodes: []shop.Node{w.node}, Gateway: w.gateway, Messenger: w.messenger,
+		Assets: []string{"USDT"}, Now: w.now,
+	})
+	if _, err := w.Enter(t.Context(), anna, "ru"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock
+}
+
+func (w *world) pass(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clock = w.clock.Add(d)
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) order() shop.Order {
+	w.t.Helper()
+	o, err := w.PlaceOrder(w.t.Context(), anna, "basic", "30d")
+	w.must(err)
+	return o
+}
+
+// buy goes from order to settled payment.
+func (w *world) buy() shop.Order {
+	w.t.Helper()
+	o := w.order()
+	w.must(w.OpenInvoice(w.t.Context(), o.ID))
+	outcome, err := w.Settle(w.t.Context(), w.gateway.Pay(o))
+	w.must(err)
+	if outcome != shop.Settled {
+		w.t.Fatalf("outcome %q", outcome)
+	}
+	return o
+}
+
+func (w *world) sub() shop.Subscription {
+	w.t.Helper()
+	sub, err := w.store.Subscription(w.t.Context(), anna)
+	w.must(err)
+	return sub
+}
+
+// notices returns the messages owed to customers by kind, as stored jobs.
+func (w *world) notices() map[string]int {
+	w.t.Helper()
+	rows, err := w.store.Pool().Query(w.t.Context(), `SELECT args->>'notice', count(*) FROM river_job WHERE kind = 'notify' GROUP BY 1`)
+	w.must(err)
+	defer rows.Close()
+	found := make(map[string]int)
+	for rows.Next() {
+		var notice string
+		var n int
+		w.must(rows.Scan(&notice, &n))
+		found[notice] = n
+	}
+	return found
+}
+
+func TestPurchaseGivesAccessAndTellsTheCustomer(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	sub := w.sub()
+	if sub.Status != shop.SubscriptionActive || !w.node.Has(sub.Access) || !sub.ExpiresAt.Equal(w.now().Add(month)) {
+		t.Errorf("%+v", sub)
+	}
+	if n := w.notices()["ready"]; n != 1 {
+		t.Errorf("%d ready notices", n)
+	}
+	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeReady, OrderID: o.ID}))
+	sent := w.messenger.Sent()
+	if len(sent) != 1 || len(sent[0].Profile.Links) != 1 || sent[0].Order.ID != o.ID {
+		t.Errorf("%+v", sent)
+	}
+}
+
+func TestConvergeRepeatedTellsOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	for range 3 {
+		w.must(w.Converge(t.Context(), anna))
+	}
+	if n := w.notices()["ready"]; n != 1 {
+		t.Errorf("%d ready notices", n)
+	}
+}
+
+func TestNodeDownAtPaymentMeansLaterAndNoTimeLost(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.node.SetDown(true)
+	w.buy()
+	for range 3 {
+		if err := w.Converge(t.Context(), anna); shop.KindOf(err) != shop.KindUnavailable {
+			t.Fatalf("%v", err)
+		}
+		w.pass(time.Hour)
+	}
+	if got := w.notices(); got["delayed"] != 1 || got["ready"] != 0 {
+		t.Errorf("notices %v", got)
+	}
+	w.node.SetDown(false)
+	w.must(w.Converge(t.Context(), anna))
+	if sub := w.sub(); !sub.ExpiresAt.Equal(w.now().Add(month)) || !w.node.Has(sub.Access) {
+		t.Errorf("%+v", sub)
+	}
+	if n := w.notices()["ready"]; n != 1 {
+		t.Errorf("%d ready notices", n)
+	}
+}
+
+func TestExpiryShutsOutAndReturnBringsTheSameKeyBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	first := w.sub().Access
+	w.pass(month - time.Second)
+	if n, err := w.ExpireDue(t.Context()); n != 0 || err != nil {
+		t.Error("ended early", n, err)
+	}
+	w.pass(time.Second)
+	for range 2 {
+		_, err := w.ExpireDue(t.Context())
+		w.must(err)
+	}
+	w.must(w.Converge(t.Context(), anna))
+	if w.node.Has(first) {
+		t.Error("an expired customer is let in")
+	}
+	if n := w.notices()["expired"]; n != 1 {
+		t.Errorf("%d expiry notices", n)
+	}
+	if p, err := w.Profile(t.Context(), anna); err != nil || len(p.Links) != 0 || p.Subscription.Status != shop.SubscriptionExpired {
+		t.Errorf("%+v, %v", p, err)
+	}
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	if sub := w.sub(); sub.Access != first || !w.node.Has(first) {
+		t.Errorf("another key: %+v", sub)
+	}
+}
+
+func TestRestartedNodeGetsEveryUserBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	w.must(w.CheckNode(t.Context(), "de1"))
+	w.node.Restart()
+	w.must(w.CheckNode(t.Context(), "de1"))
+	if !w.node.Has(w.sub().Access) {
+		t.Error("not restored")
+	}
+}
+
+func TestCheckNodeRepairsDriftBothWays(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	w.must(w.CheckNode(t.Context(), "de1"))
+	ghost := shop.Access{ID: "a999999", UUID: uuid.New()}
+	w.node.Put(ghost)
+	w.must(w.CheckNode(t.Context(), "de1"))
+	if !w.node.Has(ghost) {
+		t.Error("one odd count is not yet drift: a purchase may be under way")
+	}
+	w.must(w.CheckNode(t.Context(), "de1"))
+	if w.node.Has(ghost) || !w.node.Has(w.sub().Access) {
+		t.Error("drift stays")
+	}
+}
+
+func TestCheckNodeLetsInWhoWaited(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.CheckNode(t.Context(), "de1"))
+	if sub := w.sub(); sub.Status != shop.SubscriptionActive || !w.node.Has(sub.Access) {
+		t.Errorf("%+v", sub)
+	}
+	if n := w.notices()["ready"]; n != 1 {
+		t.Errorf("%d ready notices", n)
+	}
+}
+
+func TestCheckNodeThatCannotListChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.node.SetDown(true)
+	if err := w.CheckNode(t.Context(), "de1"); shop.KindOf(err) != shop.KindUnavailable {
+		t.Error(err)
+	}
+	if err := w.CheckNode(t.Context(), "nowhere"); !errors.Is(err, shop.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestSameWishReturnsTheSameOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	first := w.order()
+	if again := w.order(); again.ID != first.ID {
+		t.Error("a repeated press made a second order")
+	}
+	other, err := w.PlaceOrder(t.Context(), anna, "basic", "90d")
+	w.must(err)
+	if old, _ := w.OrderOf(t.Context(), anna, first.ID); old.Status != shop.OrderCancelled || other.ID == first.ID {
+		t.Errorf("%+v", old)
+	}
+	w.pass(shop.OrderLifetime)
+	if late, err := w.PlaceOrder(t.Context(), anna, "basic", "90d"); err != nil || late.ID == other.ID {
+		t.Error("an order whose time is over was given again", err)
+	}
+	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d"); !errors.Is(err, shop.ErrNoOffer) {
+		t.Error(err)
+	}
+}
+
+func TestOrdersAreTheirOwners(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.order()
+	if _, err := w.OrderOf(t.Context(), anna+1, o.ID); !errors.Is(err, shop.ErrUnknownOrder) {
+		t.Error(err)
+	}
+	if err := w.CancelOrder(t.Context(), anna+1, o.ID); !errors.Is(err, shop.ErrUnknownOrder) {
+		t.Error(err)
+	}
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	if err := w.CancelOrder(t.Context(), anna, o.ID); !errors.Is(err, shop.ErrOrderClosed) {
+		t.Error(err)
+	}
+}
+
+func TestInvoiceWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.order()
+	w.gateway.LoseReply.Store(true)
+	if err := w.OpenInvoice(t.Context(), o.ID); shop.KindOf(err) != shop.KindUnavailable {
+		t.Fatal(err)
+	}
+	w.must(w.OpenInvoice(t.Context(), o.ID))
+	if n := w.gateway.Made(); n != 1 {
+		t.Errorf("%d invoices for one order", n)
+	}
+	if i, err := w.InvoiceOf(t.Context(), o.ID); err != nil || i.ExternalID != "1" {
+		t.Errorf("%+v, %v", i, err)
+	}
+}
+
+func TestInvoiceOfAClosedOrderIsNotMade(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.order()
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	w.must(w.OpenInvoice(t.Context(), o.ID))
+	if n := w.gateway.Made(); n != 0 {
+		t.Errorf("%d invoices", n)
+	}
+}
+
+func TestLostCallbackIsFoundByEitherLeg(t *testing.T) {
+	t.Parallel()
+	for name, leg := range map[string]func(*world) error{
+		"poll":  func(w *world) error { return w.PollInvoices(context.Background()) },
+		"sweep": func(w *world) error { return w.SweepPayments(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			o := w.order()
+			w.must(w.OpenInvoice(t.Context(), o.ID))
+			w.must(leg(w))
+			w.gateway.Pay(o)
+			for range 2 {
+				w.must(leg(w))
+			}
+			if sub := w.sub(); sub.Status != shop.SubscriptionWaiting || !sub.ExpiresAt.Equal(w.now().Add(month)) {
+				t.Errorf("%+v", sub)
+			}
+		})
+	}
+}
+
+func TestConcurrentPurchasesOfOneCustomerBothCount(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	events := make([]shop.PaymentEvent, 5)
+	for i := range events {
+		o := w.order()
+		w.must(w.OpenInvoice(t.Context(), o.ID))
+		events[i] = w.gateway.Pay(o)
+		w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	}
+	var wg sync.WaitGroup
+	for _, e := range events {
+		wg.Go(func() {
+			if _, err := w.Settle(context.Background(), e); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if sub := w.sub(); !sub.ExpiresAt.Equal(w.now().Add(5 * month)) {
+		t.Errorf("five periods paid, access until %s", sub.ExpiresAt.Sub(w.now()))
+	}
+}
+
+func TestBlockedCustomerIsNotedAndNotTroubled(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.messenger.Fail(shop.Forbidden(errors.New("bot was blocked by the user")))
+	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired}))
+	u, err := w.store.User(t.Context(), anna)
+	w.must(err)
+	if u.Reachable {
+		t.Error("still thought reachable")
+	}
+	w.messenger.Fail(shoptest.ErrDown)
+	if err := w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired}); shop.KindOf(err) != shop.KindUnavailable {
+		t.Error("a message that did not get through must be tried again", err)
+	}
+}
+
+func TestExpireClosesUnpaidOrders(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.order()
+	w.pass(shop.OrderLifetime)
+	w.must(w.Expire(t.Context()))
+	if got, _ := w.OrderOf(t.Context(), anna, o.ID); got.Status != shop.OrderExpired {
+		t.Errorf("%+v", got)
+	}
+	w.must(w.CleanUp(t.Context()))
+}
+
+func TestCheckoutOfAnythingUnknownIsRefused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, ref := range []string{"", "junk", shop.NewOrderID().String()} {
+		if err := w.CheckCheckout(t.Context(), ref, anna, shop.Money{Minor: 1, Currency: "XTR"}); !errors.Is(err, shop.ErrUnknownOrder) {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+	o := w.order()
+	w.must(w.CheckCheckout(t.Context(), o.ID.String(), anna, o.Price))
+}
+
+func TestLanguageMustBeSpoken(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	if err := w.ChooseLanguage(t.Context(), anna, "xx"); !errors.Is(err, shop.ErrNoLanguage) {
+		t.Error(err)
+	}
+	w.must(w.ChooseLanguage(t.Context(), anna, shop.English))
+	w.must(w.Left(t.Context(), anna))
+}

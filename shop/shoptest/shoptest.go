@@ -1,0 +1,252 @@
+// Package shoptest has stand-ins for what the shop reaches outside: nodes, a
+// payment provider and a messenger. The storage has none: tests use the real one.
+package shoptest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/shop"
+)
+
+// ErrDown is what everything here answers while it is down.
+var ErrDown = shop.Unavailable(errors.New("down"))
+
+// Node is a VPN server in memory.
+type Node struct {
+	name string
+
+	mu    sync.Mutex
+	down  bool
+	users map[shop.AccessID]shop.Access
+	boot  time.Time
+}
+
+// NewNode returns a node that is up and empty.
+func NewNode(name string) *Node {
+	return &Node{name: name, users: make(map[shop.AccessID]shop.Access), boot: time.Now()}
+}
+
+// SetDown makes every call fail, or ends that.
+func (n *Node) SetDown(down bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down = down
+}
+
+// Restart empties the node, as a restart of Xray does.
+func (n *Node) Restart() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.users)
+	n.boot = time.Now().Add(time.Hour) // far enough to be noticed at once
+}
+
+// Put lets an access in without anybody's asking.
+func (n *Node) Put(a shop.Access) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.users[a.ID] = a
+}
+
+// Has says whether the node lets exactly this access in.
+func (n *Node) Has(a shop.Access) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.users[a.ID] == a
+}
+
+func (n *Node) do(ctx context.Context, what func()) error {
+	if err := shop.Free(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down {
+		return ErrDown
+	}
+	what()
+	return nil
+}
+
+// Name implements shop.Node.
+func (n *Node) Name() string { return n.name }
+
+// Ensure implements shop.Node.
+func (n *Node) Ensure(ctx context.Context, a shop.Access) error {
+	return n.do(ctx, func() { n.users[a.ID] = a })
+}
+
+// Absent implements shop.Node.
+func (n *Node) Absent(ctx context.Context, id shop.AccessID) error {
+	return n.do(ctx, func() { delete(n.users, id) })
+}
+
+// List implements shop.Node.
+func (n *Node) List(ctx context.Context) (list []shop.Access, err error) {
+	err = n.do(ctx, func() { list = slices.Collect(maps.Values(n.users)) })
+	return list, err
+}
+
+// Count implements shop.Node.
+func (n *Node) Count(ctx context.Context) (count int, err error) {
+	err = n.do(ctx, func() { count = len(n.users) })
+	return count, err
+}
+
+// Uptime implements shop.Node.
+func (n *Node) Uptime(ctx context.Context) (up time.Duration, err error) {
+	err = n.do(ctx, func() { up = time.Since(n.boot) })
+	return up, err
+}
+
+// Link implements shop.Node.
+func (n *Node) Link(a shop.Access) string { return "vless://" + a.UUID.String() + "@" + n.name }
+
+// Gateway is a payment provider in memory.
+type Gateway struct {
+	Down      atomic.Bool
+	LoseReply atomic.Bool // the next invoice is made, but its answer is lost
+	made      atomic.Int64
+
+	mu       sync.Mutex
+	invoices map[string]shop.Order // by external id
+	paid     map[string]bool
+}
+
+// NewGateway returns a provider without invoices.
+func NewGateway() *Gateway {
+	return &Gateway{invoices: make(map[string]shop.Order), paid: make(map[string]bool)}
+}
+
+// Made returns how many invoices were made.
+func (g *Gateway) Made() int { return int(g.made.Load()) }
+
+// Pay pays the order's invoice and returns the provider's word of it.
+func (g *Gateway) Pay(o shop.Order) shop.PaymentEvent {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, known := range g.invoices {
+		if known.ID == o.ID {
+			g.paid[id] = true
+			return event(id, known)
+		}
+	}
+	return event("none", o)
+}
+
+func event(id string, o shop.Order) shop.PaymentEvent {
+	return shop.PaymentEvent{
+		Provider: shop.CryptoBot, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Price,
+		PaidAsset: "USDT", PaidAmount: "1", PaidAt: time.Now(), Raw: []byte(`{}`),
+	}
+}
+
+func invoice(id string, o shop.Order) shop.Invoice {
+	return shop.Invoice{Provider: shop.CryptoBot, ExternalID: id, OrderID: o.ID, URL: "https://pay.example/" + id, ExpiresAt: o.ExpiresAt}
+}
+
+func (g *Gateway) free(ctx context.Context) error {
+	if err := shop.Free(ctx); err != nil {
+		return err
+	}
+	if g.Down.Load() {
+		return ErrDown
+	}
+	return nil
+}
+
+// CreateInvoice implements shop.Gateway.
+func (g *Gateway) CreateInvoice(ctx context.Context, o shop.Order, _ string) (shop.Invoice, error) {
+	if err := g.free(ctx); err != nil {
+		return shop.Invoice{}, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	id := fmt.Sprint(g.made.Add(1))
+	g.invoices[id] = o
+	if g.LoseReply.Swap(false) {
+		return shop.Invoice{}, ErrDown
+	}
+	return invoice(id, o), nil
+}
+
+// FindInvoice implements shop.Gateway.
+func (g *Gateway) FindInvoice(ctx context.Context, id shop.OrderID) (shop.Invoice, bool, error) {
+	if err := g.free(ctx); err != nil {
+		return shop.Invoice{}, false, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for external, o := range g.invoices {
+		if o.ID == id {
+			return invoice(external, o), true, nil
+		}
+	}
+	return shop.Invoice{}, false, nil
+}
+
+// PaidInvoices implements shop.Gateway.
+func (g *Gateway) PaidInvoices(ctx context.Context, ids []string) ([]shop.PaymentEvent, error) {
+	return g.events(ctx, func(id string) bool { return slices.Contains(ids, id) })
+}
+
+// RecentPaid implements shop.Gateway.
+func (g *Gateway) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
+	return g.events(ctx, func(string) bool { return true })
+}
+
+func (g *Gateway) events(ctx context.Context, wanted func(string) bool) (events []shop.PaymentEvent, err error) {
+	if err := g.free(ctx); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.paid {
+		if wanted(id) {
+			events = append(events, event(id, g.invoices[id]))
+		}
+	}
+	return events, nil
+}
+
+// Messenger keeps what it is given.
+type Messenger struct {
+	mu   sync.Mutex
+	err  error
+	sent []shop.Message
+}
+
+// Fail makes every delivery end with err; nil ends that.
+func (m *Messenger) Fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+// Sent returns the notices that were delivered, in order.
+func (m *Messenger) Sent() (sent []shop.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.sent)
+}
+
+// Deliver implements shop.Messenger.
+func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
+	if err := shop.Free(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	m.sent = append(m.sent, msg)
+	return nil
+}

@@ -1,0 +1,244 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/shop"
+	"sallyport/store"
+)
+
+const longLease = time.Minute
+
+func add(t *testing.T, s *store.Store, id, lane int64) {
+	t.Helper()
+	fresh, err := s.AddUpdate(t.Context(), shop.Update{ID: id, Lane: lane, Kind: "message", Body: []byte(`{}`)})
+	if err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+}
+
+func claim(t *testing.T, s *store.Store, lane int64, holder string, lease time.Duration) (int64, bool) {
+	t.Helper()
+	u, ok, err := s.ClaimUpdate(t.Context(), lane, holder, lease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.ID, ok
+}
+
+func TestInboxKeepsARedeliveryOnce(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	add(t, s, 7, 1)
+	fresh, err := s.AddUpdate(t.Context(), shop.Update{ID: 7, Lane: 1, Kind: "message", Body: []byte(`{}`)})
+	if fresh || err != nil {
+		t.Error(fresh, err)
+	}
+	if err := s.CloseUpdate(t.Context(), 7, "done", ""); err != nil {
+		t.Fatal(err)
+	}
+	if fresh, _ := s.AddUpdate(t.Context(), shop.Update{ID: 7, Lane: 1, Kind: "message", Body: []byte(`{}`)}); fresh {
+		t.Error("a handled update was taken again")
+	}
+}
+
+func TestLaneIsWorkedInOrderOfArrivalEvenWhenIDsGoBack(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for _, id := range []int64{900, 5, 901} { // after a quiet week Telegram's ids may start anew
+		add(t, s, id, 1)
+	}
+	for _, want := range []int64{900, 5, 901} {
+		got, ok := claim(t, s, 1, "a", longLease)
+		if !ok || got != want {
+			t.Fatalf("claimed %d (%v), want %d", got, ok, want)
+		}
+		if err := s.CloseUpdate(t.Context(), got, "done", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLaneBelongsToOneHolderUntilItsLeaseEnds(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	add(t, s, 1, 1)
+	if _, ok := claim(t, s, 1, "a", longLease); !ok {
+		t.Fatal("a free lane was refused")
+	}
+	if _, ok := claim(t, s, 1, "b", longLease); ok {
+		t.Fatal("two hold one lane")
+	}
+	if _, ok := claim(t, s, 1, "a", time.Millisecond); !ok {
+		t.Fatal("the holder may renew")
+	}
+	waitFor(t, func() bool { _, ok := claim(t, s, 1, "b", longLease); return ok })
+}
+
+func TestLaneGivenBackReportsWhatCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if _, ok := claim(t, s, 1, "a", longLease); ok {
+		t.Fatal("an empty lane had an update")
+	}
+	add(t, s, 1, 1)
+	if more, err := s.ReleaseLane(ctx, 1, "a"); !more || err != nil {
+		t.Error("the update that came meanwhile was not seen", err)
+	}
+	if more, err := s.ReleaseLane(ctx, 1, "a"); more || err != nil {
+		t.Error("who holds no lane has nothing to go on with", err)
+	}
+}
+
+func TestFailingUpdateHoldsItsLaneButNoOther(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	add(t, s, 1, 1)
+	add(t, s, 2, 1)
+	add(t, s, 3, 2)
+	if err := s.RetryUpdate(t.Context(), 1, time.Hour, "telegram is down"); err != nil {
+		t.Fatal(err)
+	}
+	if id, ok := claim(t, s, 1, "a", longLease); ok {
+		t.Errorf("update %d overtook the one before it", id)
+	}
+	lanes, err := s.IdleLanes(t.Context(), 10)
+	if err != nil || len(lanes) != 1 || lanes[0] != 2 {
+		t.Errorf("idle lanes %v, %v", lanes, err)
+	}
+}
+
+func TestIdleLanesAreThoseNobodyWorks(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for lane := range int64(3) {
+		add(t, s, lane+1, lane)
+	}
+	claim(t, s, 0, "a", longLease)
+	claim(t, s, 1, "crashed", time.Microsecond)
+	waitFor(t, func() bool {
+		lanes, err := s.IdleLanes(t.Context(), 10)
+		return err == nil && fmt.Sprint(lanes) == "[1 2]"
+	})
+}
+
+// Three replicas race for the lanes: every update is handled once, in order.
+func TestReplicasShareTheLanes(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	const lanes, each = 20, 10
+	for i := range int64(lanes * each) {
+		add(t, s, i+1, i%lanes)
+	}
+	var mu sync.Mutex
+	handled := make(map[int64][]int64)
+	var wg sync.WaitGroup
+	for replica := range 3 {
+		wg.Go(func() {
+			holder := fmt.Sprint("replica ", replica)
+			for lane := range int64(lanes) {
+				for {
+					u, ok, err := s.ClaimUpdate(t.Context(), lane, holder, longLease)
+					if err != nil || !ok {
+						break
+					}
+					mu.Lock()
+					handled[lane] = append(handled[lane], u.ID)
+					mu.Unlock()
+					if err := s.CloseUpdate(t.Context(), u.ID, "done", ""); err != nil {
+						t.Error(err)
+					}
+				}
+				if _, err := s.ReleaseLane(t.Context(), lane, holder); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for lane := range int64(lanes) {
+		for i, id := range handled[lane] {
+			if want := lane + 1 + int64(i*lanes); id != want {
+				t.Fatalf("lane %d: %v", lane, handled[lane])
+			}
+		}
+		if len(handled[lane]) != each {
+			t.Errorf("lane %d: %d of %d", lane, len(handled[lane]), each)
+		}
+	}
+}
+
+func TestNothingIsAcquiredWhileHolding(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	held := shop.Hold(t.Context(), "a connection")
+	if _, err := s.User(held, 1); !errors.Is(err, shop.ErrHoldsResource) {
+		t.Errorf("a second connection was given: %v", err)
+	}
+	if err := s.Enqueue(held, shop.PollInvoices{}); !errors.Is(err, shop.ErrHoldsResource) {
+		t.Errorf("a second connection was given: %v", err)
+	}
+}
+
+func TestAnAcquireHasADeadline(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), store.Config{URL: server.Database(t), Name: "small", MaxConns: 1, AcquireTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	conn, err := s.Pool().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	start := time.Now()
+	_, err = s.User(t.Context(), 1)
+	if shop.KindOf(err) != shop.KindUnavailable || time.Since(start) > 2*time.Second {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+}
+
+func TestCleanUpKeepsWhatIsYoungOrUnhandled(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for id := range int64(3) {
+		add(t, s, id+1, 1)
+	}
+	for id, state := range map[int64]string{1: "done", 2: "dead"} {
+		if err := s.CloseUpdate(t.Context(), id, state, "why"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.CleanUp(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Error("removed what is young", n, err)
+	}
+	if n, err := s.CleanUp(t.Context(), time.Now().Add(time.Hour)); n != 1 || err != nil {
+		t.Error("removed", n, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM inbox WHERE state IN ('dead', 'waiting')`); n != 2 {
+		t.Error("what nobody handled was removed")
+	}
+}
+
+// waitFor waits until done, which must come true within seconds.
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			t.Fatal("did not come true")
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"sallyport/shop"
+)
+
+func TestEnterUserRemembersChoiceAndReturn(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if _, err := s.User(ctx, buyer); !errors.Is(err, shop.ErrNotFound) {
+		t.Errorf("unknown user: %v", err)
+	}
+	u, err := s.EnterUser(ctx, buyer, shop.Russian)
+	if err != nil || u.Language != shop.Russian || u.Chosen || !u.Reachable {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	if err := errors.Join(s.SetLanguage(ctx, buyer, shop.English), s.SetReachable(ctx, buyer, false)); err != nil {
+		t.Fatal(err)
+	}
+	u, err = s.EnterUser(ctx, buyer, shop.Russian)
+	if err != nil || u.Language != shop.English || !u.Chosen || !u.Reachable {
+		t.Errorf("who comes back is reachable and keeps their language: %+v, %v", u, err)
+	}
+}
+
+func TestPlaceOrderKeepsOneOpenOrder(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	first := placed(t, s)
+	again, err := s.PlaceOrder(t.Context(), shop.Order{UserID: buyer}, func(open shop.Order) bool { return open.ID == first.ID }, nil)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("the open order was not kept: %+v, %v", again, err)
+	}
+	second := placed(t, s)
+	if second.ID == first.ID {
+		t.Fatal("a refused order was kept")
+	}
+	if old, err := s.Order(t.Context(), first.ID); old.Status != shop.OrderCancelled || err != nil {
+		t.Errorf("%+v, %v", old, err)
+	}
+}
+
+func TestPlaceOrderAtOnceMakesOneOrder(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	first := placed(t, s)
+	if _, err := s.CloseOrder(t.Context(), first.ID, shop.OrderCancelled); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			fresh := first
+			fresh.ID = shop.NewOrderID()
+			if _, err := s.PlaceOrder(t.Context(), fresh, func(shop.Order) bool { return true }, []shop.Job{shop.OpenInvoice{OrderID: fresh.ID}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := count(t, s, `SELECT count(*) FROM orders WHERE status = 'open'`); n != 1 {
+		t.Errorf("%d open orders", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE kind = 'open_invoice'`); n != 1 {
+		t.Errorf("%d invoices asked for", n)
+	}
+}
+
+func TestUnknownOrdersAndInvoicesSaySo(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	if _, err := s.Order(t.Context(), shop.NewOrderID()); !errors.Is(err, shop.ErrUnknownOrder) {
+		t.Error(err)
+	}
+	if _, err := s.Invoice(t.Context(), shop.NewOrderID()); !errors.Is(err, shop.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestInvoiceIsKnownAskedForBeforeItIsThere(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	ctx := t.Context()
+	for i, want := range []bool{false, true} {
+		if again, err := s.RequestInvoice(ctx, o.ID, shop.CryptoBot); again != want || err != nil {
+			t.Errorf("request %d: %v, %v", i, again, err)
+		}
+	}
+	if _, err := s.Invoice(ctx, o.ID); !errors.Is(err, shop.ErrNotFound) {
+		t.Errorf("an invoice that is not there yet: %v", err)
+	}
+	want := shop.Invoice{Provider: shop.CryptoBot, ExternalID: "77", OrderID: o.ID, URL: "https://pay.example/77", ExpiresAt: time.Now().UTC().Truncate(time.Microsecond)}
+	if err := s.SaveInvoice(ctx, want, []shop.Job{shop.Notify{UserID: buyer, Notice: shop.NoticeInvoice, OrderID: o.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Invoice(ctx, o.ID); got != want || err != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if ids, err := s.UnpaidInvoices(ctx, shop.CryptoBot, time.Now().Add(-time.Hour), 10); err != nil || !slices.Equal(ids, []string{"77"}) {
+		t.Errorf("%v, %v", ids, err)
+	}
+	e := paymentOf(o)
+	e.ExternalID = "77"
+	if _, err := settle(t, s, e); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := s.UnpaidInvoices(ctx, shop.CryptoBot, time.Now().Add(-time.Hour), 10); err != nil || len(ids) != 0 {
+		t.Errorf("a paid invoice is asked about: %v, %v", ids, err)
+	}
+	if ids, err := s.Unsettled(ctx, shop.CryptoBot, []string{"77", "78"}); err != nil || !slices.Equal(ids, []string{"78"}) {
+		t.Errorf("%v, %v", ids, err)
+	}
+}
+
+func TestDeliverAnnouncesEachPaidOrderOnce(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	if _, err := settle(t, s, paymentOf(o)); err != nil {
+		t.Fatal(err)
+	}
+	announced := make(chan shop.OrderID, 8)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			err := s.Deliver(t.Context(), buyer,
+				func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
+				func(id shop.OrderID) shop.Job {
+					announced <- id
+					return shop.Notify{UserID: buyer, Notice: shop.NoticeReady, OrderID: id}
+				})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(announced) != 1 || <-announced != o.ID {
+		t.Errorf("announced %d times", len(announced)+1)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE kind = 'notify'`); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+func TestSubscriptionKeepsItsSecretOverExpiryAndReturn(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if _, err := settle(t, s, paymentOf(placed(t, s))); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Subscription(ctx, buyer)
+	if err != nil || before.Access.UUID == uuid.Nil || before.Access.ID == "" {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	expire := func(sub shop.Subscription) (shop.Subscription, []shop.Job) {
+		return sub.Arrive(time.Now()).Expire(), []shop.Job{shop.ConvergeUser{UserID: buyer}}
+	}
+	if err := s.ChangeSubscription(ctx, buyer, expire); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := settle(t, s, paymentOf(placed(t, s))); err != nil {
+		t.Fatal(err)
+	}
+	after, err := s.Subscription(ctx, buyer)
+	if err != nil || after.Access != before.Access || after.Status != shop.SubscriptionWaiting {
+		t.Errorf("%+v, %v", after, err)
+	}
+}
+
+func TestNodesAreComparedWithWhoBelongsThere(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	for i := range 5 {
+		id := shop.UserID(100 + i)
+		if _, err := s.EnterUser(ctx, id, shop.English); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.ChangeSubscription(ctx, id, func(sub shop.Subscription) (shop.Subscription, []shop.Job) {
+			sub = sub.Extend("basic", time.Hour, time.Now())
+			if i == 4 {
+				sub = sub.Arrive(time.Now()).Expire()
+			}
+			return sub, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.GrantedCount(ctx); n != 4 || err != nil {
+		t.Errorf("%d granted, %v", n, err)
+	}
+	var granted []shop.Access
+	for after := shop.AccessID(""); ; after = granted[len(granted)-1].ID {
+		page, err := s.GrantedAfter(ctx, after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if granted = append(granted, page...); len(page) < 3 {
+			break
+		}
+	}
+	expired, err := s.Subscription(ctx, 104)
+	if err != nil || len(granted) != 4 {
+		t.Fatal(len(granted), err)
+	}
+	asked := []shop.AccessID{granted[0].ID, expired.Access.ID, "a999999"}
+	young, err := s.Orphans(ctx, asked, time.Now().Add(-time.Hour))
+	if err != nil || fmt.Sprint(young) != "[a999999]" {
+		t.Errorf("who has just changed is no orphan yet: %v, %v", young, err)
+	}
+	old, err := s.Orphans(ctx, asked, time.Now().Add(time.Hour))
+	if err != nil || len(old) != 2 || slices.Contains(old, granted[0].ID) {
+		t.Errorf("orphans %v, %v", old, err)
+	}
+	if ids, err := s.WaitingUsers(ctx, 10); len(ids) != 4 || err != nil {
+		t.Errorf("waiting %v, %v", ids, err)
+	}
+}
+
+func TestNodeStateIsRemembered(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	if n, err := s.NodeState(t.Context(), "de1"); n != (shop.NodeState{}) || err != nil {
+		t.Errorf("%+v, %v", n, err)
+	}
+	now := time.Now().Truncate(time.Microsecond)
+	want := shop.NodeState{Name: "de1", BootAt: now, Users: 3, Drifted: true, CheckedAt: now, SyncedAt: now}
+	if err := s.SaveNodeState(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.NodeState(t.Context(), "de1"); !n.BootAt.Equal(now) || n.Users != 3 || !n.Drifted || err != nil {
+		t.Errorf("%+v, %v", n, err)
+	}
+}
+
+func TestDialogIsRemembered(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if _, err := s.EnterUser(ctx, buyer, shop.English); err != nil {
+		t.Fatal(err)
+	}
+	if id, screen, err := s.Dialog(ctx, buyer); id != 0 || screen != "" || err != nil {
+		t.Error(id, screen, err)
+	}
+	for _, screen := range []string{"menu", "plans"} {
+		if err := s.SaveDialog(ctx, buyer, 5, screen); err != nil {
+			t.Fatal(err)
+		}
+		if id, got, err := s.Dialog(ctx, buyer); id != 5 || got != screen || err != nil {
+			t.Error(id, got, err)
+		}
+	}
+}
