@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -199,44 +200,32 @@ func (c *control) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
-	chat := c.world.Telegram.Chat(id)
-	for err == nil {
-		if err = sendEvent(w, out, chat); err != nil {
+	for seen := int64(-1); ; { // the chat as it is counts as the first change
+		event, version, err := c.nextEvent(r.Context(), id, seen)
+		if err != nil {
 			return
 		}
-		for beat := true; beat && err == nil; {
-			beat = false
-			after := chat.Version
-			ctx, cancel := context.WithTimeout(r.Context(), heartbeat)
-			chat, err = c.world.Telegram.Wait(ctx, id, after)
-			if ctx.Err() != nil && r.Context().Err() == nil {
-				beat = true
-				_, err = fmt.Fprint(w, ": still here\n\n")
-				err = either2(err, out.Flush())
-			}
-			cancel()
+		if _, err = io.WriteString(w, event); err != nil || out.Flush() != nil {
+			return
 		}
+		seen = version
 	}
 }
 
-func either2(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+// nextEvent returns the chat at its next change, or a comment if that takes long.
+func (c *control) nextEvent(ctx context.Context, id, seen int64) (string, int64, error) {
+	limit, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	chat, err := c.world.Telegram.Wait(limit, id, seen)
+	switch {
+	case err == nil:
+		text, err := json.Marshal(chat)
+		return fmt.Sprintf("data: %s\n\n", text), chat.Version, err //nolint:wrapcheck // ends the stream, whatever it says
+	case limit.Err() != nil && ctx.Err() == nil:
+		return ": still here\n\n", seen, nil
+	default:
+		return "", seen, err
 	}
-	return nil
-}
-
-func sendEvent(w http.ResponseWriter, out *http.ResponseController, chat telegram.Chat) error {
-	text, err := json.Marshal(chat)
-	if err != nil {
-		return fmt.Errorf("event: %w", err)
-	}
-	if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil {
-		return fmt.Errorf("event: %w", err)
-	}
-	return out.Flush() //nolint:wrapcheck // the client has gone, whatever it says
 }
 
 func (c *control) block(blocked bool) action {

@@ -28,9 +28,9 @@ type server struct {
 
 // listen takes a port of this machine, a free one if port is 0. Requests wait
 // until serve.
-func listen(port int) (*server, error) {
+func listen(ctx context.Context, port int) (*server, error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(context.Background(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("take a port: %w", err)
 	}

@@ -1,0 +1,188 @@
+package bot
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"sallyport/shop"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var moment = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func testCatalogue() shop.Catalogue {
+	return shop.Catalogue{Support: "@help & co", Plans: []shop.Plan{
+		{
+			ID: "basic", Name: map[shop.Language]string{shop.English: "Basic <1>", shop.Russian: "Базовый"},
+			Description: map[shop.Language]string{shop.English: "One & only.", shop.Russian: "Для всех."},
+			Periods: []shop.Period{
+				{ID: "30d", Length: 30 * 24 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+				{ID: "45s", Length: 45 * time.Second, Price: shop.Money{Minor: 10050, Currency: "RUB"}},
+			},
+		},
+		{ID: "plus", Name: map[shop.Language]string{shop.English: "Plus"}},
+	}}
+}
+
+func testLink() string {
+	return "vless://88888888-8888-4888-8888-888888888888@203.0.113.10:443?encryption=none&security=reality&type=tcp&headerType=none&flow=xtls-rprx-vision&sni=cover.example&fp=chrome&pbk=cmuQJv2Ew_QrbSCBfhgpT-WgTBq8MAJkHCMKKtNuUR0&sid=0123456789abcdef#Germany%201"
+}
+
+// screens returns every screen in every state, by name.
+func screens(p painter) map[string]Screen {
+	c := testCatalogue()
+	offer := shop.Offer{Plan: c.Plans[0], Period: c.Plans[0].Periods[0]}
+	order := shop.NewOrder(7, offer, moment)
+	order.ID = shop.OrderID{UUID: uuid.MustParse("01950000-0000-7000-8000-000000000001")}
+	paid, closed := order, order
+	paid.Status, closed.Status = shop.OrderPaid, shop.OrderExpired
+	invoice := shop.Invoice{URL: "https://t.me/CryptoBot?start=IV1"}
+	profile := func(s shop.SubscriptionStatus) shop.Profile {
+		v := shop.Profile{Plan: c.Plans[0], Subscription: shop.Subscription{Status: s, Plan: "basic", ExpiresAt: moment}}
+		if v.Subscription.Granted() {
+			v.Links = []shop.Link{{Node: "de1", URL: testLink()}, {Node: "nl1", URL: testLink()}}
+		}
+		return v
+	}
+	return map[string]Screen{
+		"language":        p.language(),
+		"menu":            p.menu(p.text("menu.hello", fields{"Name": "Ann <3"})),
+		"plans":           p.plans(c),
+		"periods":         p.periods(c.Plans[0]),
+		"offer":           p.offer(offer),
+		"order_preparing": p.order(orderView{order: order, plan: c.Plans[0]}),
+		"order_open":      p.order(orderView{order: order, plan: c.Plans[0], invoice: invoice}),
+		"order_waiting":   p.order(orderView{order: paid, plan: c.Plans[0], waiting: true}),
+		"order_paid":      p.order(orderView{order: paid, plan: c.Plans[0]}),
+		"order_closed":    p.order(orderView{order: closed, plan: c.Plans[0]}),
+		"profile_new":     p.profile(profile(shop.SubscriptionNew)),
+		"profile_waiting": p.profile(profile(shop.SubscriptionWaiting)),
+		"profile_active":  p.profile(profile(shop.SubscriptionActive)),
+		"profile_expired": p.profile(profile(shop.SubscriptionExpired)),
+		"key":             p.key(profile(shop.SubscriptionActive)),
+		"key_none":        p.key(profile(shop.SubscriptionExpired)),
+		"card":            p.card(profile(shop.SubscriptionActive)),
+		"help":            p.help(),
+		"support":         p.support("support", c.Support),
+		"paysupport":      p.support("paysupport", c.Support),
+		"delayed":         p.delayed(),
+		"expired":         p.expired(profile(shop.SubscriptionExpired)),
+		"menu_unknown":    p.menu(p.text("menu.unknown", nil)),
+	}
+}
+
+// draw returns a screen as a person sees it.
+func draw(s Screen) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", s.Text)
+	for _, row := range s.Rows {
+		for _, button := range row {
+			fmt.Fprintf(&b, "\n[ %s ] -> %s%s", button.Text, button.Data, button.URL)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func TestScreensLookAsTheyShould(t *testing.T) {
+	t.Parallel()
+	for _, l := range shop.Languages() {
+		for name, screen := range screens(texts(t).painter(l)) {
+			path := filepath.Join("testdata", "screens", fmt.Sprintf("%s.%s.golden", name, l))
+			got := draw(screen)
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("%s (-want +got, go test ./bot -update after a look):\n%s", path, diff)
+			}
+		}
+	}
+}
+
+func TestScreensKeepTelegramsLimits(t *testing.T) {
+	t.Parallel()
+	for _, l := range shop.Languages() {
+		for name, screen := range screens(texts(t).painter(l)) {
+			limit := 4096
+			if name == "card" {
+				limit = 1024 // it is a caption
+			}
+			if n := len(utf16.Encode([]rune(screen.Text))); n > limit { // with its markup: more than is counted
+				t.Errorf("%s.%s: %d characters", name, l, n)
+			}
+			for _, row := range screen.Rows {
+				for _, b := range row {
+					if len(b.Data) > 64 || (b.Data == "") == (b.URL == "") || b.Text == "" {
+						t.Errorf("%s.%s: button %+v", name, l, b)
+					}
+				}
+			}
+			if strings.Contains(screen.Text, "<no value>") || strings.Contains(screen.Text, "{{") {
+				t.Errorf("%s.%s: a placeholder was left empty: %s", name, l, screen.Text)
+			}
+		}
+	}
+}
+
+func TestEveryButtonHasAHandlerAndEveryHandlerAButton(t *testing.T) {
+	t.Parallel()
+	routes := (&Bot{}).routes()
+	reached := make(map[string]bool)
+	for name, screen := range screens(texts(t).painter(shop.English)) {
+		for _, row := range screen.Rows {
+			for _, b := range row {
+				verb, _, _ := strings.Cut(b.Data, ":")
+				if _, ok := routes[verb]; !ok && b.URL == "" {
+					t.Errorf("%s: nobody answers %q", name, b.Data)
+				}
+				reached[verb] = true
+			}
+		}
+	}
+	for _, verb := range commands() {
+		if _, ok := routes[verb]; !ok {
+			t.Errorf("nobody answers the command for %q", verb)
+		}
+		reached[verb] = true
+	}
+	for verb := range routes {
+		if !reached[verb] {
+			t.Errorf("no button and no command leads to %q", verb)
+		}
+	}
+}
+
+func BenchmarkScreenAndMarkup(b *testing.B) {
+	p := texts(b).painter(shop.Russian)
+	c := testCatalogue()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = p.periods(c.Plans[0]).markup()
+	}
+}
+
+func BenchmarkQR(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := qrPNG(testLink()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

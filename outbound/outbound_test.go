@@ -1,0 +1,151 @@
+package outbound_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sallyport/outbound"
+	"sallyport/shop"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func hang(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestACallThatHangsEndsAtItsLimit(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "slowpoke", Timeout: 20 * time.Millisecond})
+	start := time.Now()
+	err := h.Do(t.Context(), "ask", hang)
+	if shop.KindOf(err) != shop.KindUnavailable || time.Since(start) > 2*time.Second {
+		t.Errorf("%v after %s", err, time.Since(start))
+	}
+	if s := h.Status(); s.LastError == "" || !s.LastSuccess.IsZero() {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestNoCallWhileHoldingAConnection(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host"})
+	called := false
+	err := h.Do(shop.Hold(t.Context(), "a connection"), "ask", func(context.Context) error { called = true; return nil })
+	if !errors.Is(err, shop.ErrHoldsResource) || called {
+		t.Errorf("called: %v, %v", called, err)
+	}
+}
+
+func TestBreakerOpensOnAFailingHostAndClosesAgain(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", Failures: 3, Pause: 30 * time.Millisecond})
+	calls := 0
+	fail := func(context.Context) error { calls++; return errors.New("connection refused") }
+	for range 10 {
+		if err := h.Do(t.Context(), "ask", fail); shop.KindOf(err) != shop.KindUnavailable {
+			t.Fatal(err)
+		}
+	}
+	if calls != 3 || !h.Status().Open {
+		t.Errorf("%d calls, %+v", calls, h.Status())
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for h.Do(t.Context(), "ask", func(context.Context) error { return nil }) != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("never tried again")
+		}
+		if sleep(t.Context(), 5*time.Millisecond) != nil {
+			return
+		}
+	}
+	if s := h.Status(); s.Open || s.LastSuccess.IsZero() || s.LastError != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", Failures: 2})
+	refusal := &shop.Error{Kind: shop.KindInternal, Key: "refused"}
+	for range 10 {
+		if err := h.Do(t.Context(), "ask", func(context.Context) error { return refusal }); !errors.Is(err, refusal) {
+			t.Fatal(err)
+		}
+	}
+	if h.Status().Open {
+		t.Error("a host that answers is not down")
+	}
+}
+
+func TestAtMostSoManyCallsAtOnce(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", AtOnce: 2, Wait: 10 * time.Millisecond, Timeout: 5 * time.Second, Failures: 100})
+	release := make(chan struct{})
+	var entered, done sync.WaitGroup
+	entered.Add(2)
+	for range 2 {
+		done.Go(func() {
+			err := h.Do(t.Context(), "ask", func(context.Context) error { entered.Done(); <-release; return nil })
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	entered.Wait()
+	if err := h.Do(t.Context(), "ask", func(context.Context) error { return nil }); shop.KindOf(err) != shop.KindUnavailable {
+		t.Errorf("a third call was let in: %v", err)
+	}
+	close(release)
+	done.Wait()
+}
+
+func TestEveryCallIsObserved(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	h := outbound.New(outbound.Config{Name: "host", Observe: func(host, op string, _ time.Duration, err error) {
+		seen = append(seen, host+" "+op+" "+shop.KindOf(err).String())
+	}})
+	_ = h.Do(t.Context(), "good", func(context.Context) error { return nil })
+	_ = h.Do(t.Context(), "bad", func(context.Context) error { return errors.New("reset") })
+	if len(seen) != 2 || seen[1] != "host bad unavailable" {
+		t.Error(seen)
+	}
+}
+
+// A caller who gives up says nothing about the host.
+func TestACancelledCallerIsNotTheHostsFault(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", Failures: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Do(ctx, "ask", hang); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if h.Status().Open {
+		t.Error("the breaker opened")
+	}
+}
+
+func BenchmarkDo(b *testing.B) {
+	h := outbound.New(outbound.Config{Name: "host"})
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = h.Do(b.Context(), "ask", func(context.Context) error { return nil })
+	}
+}
