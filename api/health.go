@@ -55,9 +55,9 @@ const lookBudget = 5 * time.Second
 
 // Health knows how every component is.
 type Health struct {
-	version  string
-	probes   []*watched
-	draining atomic.Bool
+	version string
+	probes  []*watched
+	serving atomic.Bool // started, and not about to stop
 }
 
 // watched is a probe with what it found last.
@@ -82,25 +82,30 @@ func NewHealth(version string, probes ...Probe) *Health {
 	return h
 }
 
-// Drain makes the process not ready: it is about to stop.
-func (h *Health) Drain() { h.draining.Store(true) }
+// SetServing says whether the process should be sent work: not before it has
+// started, and not once it is about to stop.
+func (h *Health) SetServing(serving bool) { h.serving.Store(serving) }
 
 // Report looks at every component and returns within a second, whatever hangs.
 func (h *Health) Report(ctx context.Context) Report {
+	return h.look(ctx, func(*watched) bool { return true })
+}
+
+func (h *Health) look(ctx context.Context, wanted func(*watched) bool) Report {
 	ctx, cancel := context.WithTimeout(ctx, probeBudget)
 	defer cancel()
-	var waits []<-chan struct{}
+	looks := make(map[*watched]<-chan struct{}, len(h.probes))
 	for _, p := range h.probes {
-		waits = append(waits, p.look(ctx))
+		if wanted(p) {
+			looks[p] = p.look(ctx)
+		}
 	}
-	for _, done := range waits {
+	r := Report{State: StateOK, Version: h.version, Components: make(map[string]Component)}
+	for p, done := range looks {
 		select {
 		case <-done:
 		case <-ctx.Done():
 		}
-	}
-	r := Report{State: StateOK, Version: h.version, Components: make(map[string]Component)}
-	for _, p := range h.probes {
 		p.describe(&r)
 	}
 	return r
@@ -194,17 +199,17 @@ func (h *Health) live(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]string{"status": StateOK})
 }
 
-// ready says whether this process should be sent work.
+// ready says whether this process should be sent work. It waits for the critical
+// components alone.
 func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
-	if h.draining.Load() {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
-		return
+	switch {
+	case !h.serving.Load():
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not serving"})
+	case h.look(r.Context(), func(p *watched) bool { return p.Critical }).State == StateFail:
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": StateFail})
+	default:
+		writeJSON(w, http.StatusOK, map[string]string{"status": StateOK})
 	}
-	state, code := StateOK, http.StatusOK
-	if report := h.Report(r.Context()); report.State == StateFail {
-		state, code = StateFail, http.StatusServiceUnavailable
-	}
-	writeJSON(w, code, map[string]string{"status": state})
 }
 
 func (h *Health) report(w http.ResponseWriter, r *http.Request) {

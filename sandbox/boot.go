@@ -112,7 +112,8 @@ func (w *World) productReady(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("readyz: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("readyz: %w", err)
 	}

@@ -137,7 +137,7 @@ func (w *World) startXray(ctx context.Context) error {
 		Flow: xray.Vision, Inbound: n.Inbound, API: proxied, APIDirect: n.APIAddr, Binary: binary,
 	}
 	w.driver, err = xray.Dial(xray.Config{
-		Name: "direct", API: n.APIAddr, Inbound: n.Inbound, Flow: xray.Vision,
+		Name: "direct", Label: "direct", API: n.APIAddr, Inbound: n.Inbound, Flow: xray.Vision,
 		Endpoint: xray.Endpoint{Host: n.Host, Port: n.Port, ServerName: n.ServerName, PublicKey: n.PublicKey, ShortID: n.ShortID, Fingerprint: "chrome"},
 		Host:     outbound.New(outbound.Config{Name: "xray", Timeout: nodeLimit}),
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -43,7 +44,6 @@ type World struct {
 
 	config  Config
 	dir     string
-	began   time.Time
 	faults  map[Target]*fault.Switch
 	servers servers
 	driver  *xray.Node // asks the VPN server past the faults
@@ -58,7 +58,7 @@ type World struct {
 // is ready, and Telegram knows where to deliver. ctx bounds the start alone; the
 // world lives until Stop, or until our process dies, however it dies.
 func Start(ctx context.Context, cfg Config) (*World, error) {
-	w := &World{began: time.Now(), faults: make(map[Target]*fault.Switch)}
+	w := &World{faults: make(map[Target]*fault.Switch)}
 	for _, target := range Targets() {
 		w.faults[target] = new(fault.Switch)
 	}
@@ -91,8 +91,9 @@ func (w *World) start(ctx context.Context, cfg Config) error {
 // makeDir makes the directory for the product's log and catalogue.
 func (w *World) makeDir() error {
 	if w.config.Dir != "" {
-		w.dir = w.config.Dir
-		return os.MkdirAll(w.dir, 0o700) //nolint:wrapcheck // names itself
+		dir, err := filepath.Abs(w.config.Dir)
+		w.dir = dir
+		return errors.Join(err, os.MkdirAll(dir, 0o700)) // both name themselves
 	}
 	dir, err := os.MkdirTemp("", "sallyport-sandbox-")
 	if err != nil {

@@ -81,12 +81,19 @@ func New(cfg Config) (*Workers, error) {
 		CompletedJobRetentionPeriod: 6 * time.Hour,
 		CancelledJobRetentionPeriod: 6 * time.Hour,
 		DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
-		Logger:                      slog.New(zapslog.NewHandler(cfg.Logger.Core(), zapslog.WithName("queue"))),
+		Logger:                      queueLogger(cfg.Logger),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)
 	}
 	return &Workers{client: client}, nil
+}
+
+// queueLogger passes on what River says when something is wrong; its hourly life
+// is of no use to an operator.
+func queueLogger(log *zap.Logger) *slog.Logger {
+	core := log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()
+	return slog.New(zapslog.NewHandler(core, zapslog.WithName("queue")))
 }
 
 // Start begins to work; ctx ends the work at once, Stop ends it gracefully.

@@ -86,7 +86,7 @@ func (p *program) run(ctx context.Context) error {
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.keepWebhook(ctx); return nil })
-	context.AfterFunc(ctx, p.health.Drain)
+	context.AfterFunc(ctx, func() { p.health.SetServing(false) })
 	if err := g.Wait(); err != nil {
 		return err //nolint:wrapcheck // each part names itself
 	}
@@ -116,6 +116,7 @@ func (p *program) workUntil(ctx context.Context) error {
 	if err := p.workers.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	p.health.SetServing(ctx.Err() == nil)
 	p.log.Info("serving", zap.String("listen", p.config.Listen), zap.String("version", version))
 	var g errgroup.Group
 	g.Go(func() error { return p.lanes.Run(ctx) })

@@ -34,6 +34,9 @@ type Config struct {
 	Now func() time.Time
 	// Limits are the flood limits; the zero value means the documented ones.
 	Limits Limits
+	// Lenient lets unknown parameters and fields pass, as the real server does; they are kept in Violations all the
+	// same. Some client libraries send names of their own.
+	Lenient bool
 	// BotUsername and BotName describe the bot; the defaults are sallyport_bot and Sallyport.
 	BotUsername, BotName string
 	// ReadTimeout is how long a webhook may take to answer; 0 means the documented 60 seconds.

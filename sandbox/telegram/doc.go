@@ -6,7 +6,7 @@
 //
 // The emulator is stricter than the real server: a parameter, field or HTML entity that the Bot API does not know is
 // refused with a text that begins with "sandbox:" and is kept in Violations, because the real server would ignore it
-// and the mistake would stay unseen. A documented method that is not emulated answers 501. The emulator is laxer in one
+// and the mistake would stay unseen; Config.Lenient lets such names pass and still records them. A documented method that is not emulated answers 501. The emulator is laxer in one
 // way: on a loopback host a webhook or Mini App address may use plain HTTP and any port.
 //
 // It owns no screens, no storage and no knowledge of the product; it must not import any other package of the module.

@@ -163,6 +163,27 @@ func TestAnUploadMustHaveAPlace(t *testing.T) {
 	}
 }
 
+func TestLenientServersOnlyRecordUnknownNames(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *telegram.Config) { c.Lenient = true })
+	w.start()
+	button := params{"text": "Buy", "callback_data": "buy", "hide": false}
+	w.send("x", params{"reply_id": 5, "reply_markup": keyboard([]params{button})})
+	want := []string{
+		`Bad Request: sandbox: unknown parameter "reply_id" of sendMessage`,
+		`Bad Request: sandbox: parameter "reply_markup" of sendMessage has an unknown field "hide" of InlineKeyboardButton`,
+	}
+	if diff := cmp.Diff(want, w.tg.Violations()); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.tg.Chat(1001).Messages[1].Keyboard[0][0].Data; got != "buy" {
+		t.Errorf("data %q", got)
+	}
+	w.refused(400, `Field "text" must be of type String`, "sendMessage", params{
+		"chat_id": 1001, "text": "x", "reply_markup": keyboard([]params{{"hide": false, "text": 5, "callback_data": "b"}}),
+	})
+}
+
 func TestViolationsNameWhatIsNotEmulated(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -15,8 +15,11 @@ func (s *Server) checkCall(c *call, fields botapi.Fields) error {
 	if !c.utf8Valid() {
 		return badRequest("strings must be encoded in UTF-8")
 	}
-	if err := checkNames(c, fields); err != nil {
-		return s.violated(err)
+	for _, name := range unknownNames(c, fields) {
+		err := s.violated(badRequest("sandbox: unknown parameter %q of %s", name, c.method))
+		if !s.cfg.Lenient {
+			return err
+		}
 	}
 	for _, name := range sortedNames(fields) {
 		if err := s.checkParameter(c, name, fields[name]); err != nil {
@@ -26,19 +29,21 @@ func (s *Server) checkCall(c *call, fields botapi.Fields) error {
 	return nil
 }
 
-func checkNames(c *call, fields botapi.Fields) error {
-	attached := c.attached()
+// unknownNames lists the parameters that the method does not have and the uploads that nothing refers to.
+func unknownNames(c *call, fields botapi.Fields) []string {
+	var unknown []string
 	for _, name := range sortedNames(c.args) {
 		if _, ok := fields[name]; !ok {
-			return badRequest("sandbox: unknown parameter %q of %s", name, c.method)
+			unknown = append(unknown, name)
 		}
 	}
+	attached := c.attached()
 	for _, name := range sortedNames(c.files) {
 		if _, ok := fields[name]; !ok && !attached[name] {
-			return badRequest("sandbox: unknown parameter %q of %s", name, c.method)
+			unknown = append(unknown, name)
 		}
 	}
-	return nil
+	return unknown
 }
 
 func (s *Server) checkParameter(c *call, name string, field botapi.Field) error {
@@ -80,19 +85,27 @@ func (s *Server) checkValue(c *call, name string, field botapi.Field, a arg) err
 		return nil // an empty form value means "not given"
 	}
 	err := s.table.Check(field.Types, a.value(field))
-	if err == nil {
-		return nil
-	}
 	var unknown *botapi.UnknownField
+	if errors.As(err, &unknown) && s.cfg.Lenient {
+		err = s.table.CheckLoosely(field.Types, a.value(field), func(u *botapi.UnknownField) {
+			_ = s.violated(unknownField(c, name, u))
+		})
+	}
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &unknown):
-		return badRequest("sandbox: parameter %q of %s has an %s", name, c.method, unknown)
+		return unknownField(c, name, unknown)
 	case strings.HasPrefix(err.Error(), "must be"):
 		return badRequest("sandbox: parameter %q of %s %s", name, c.method, err)
 	case name == "reply_markup":
 		return badRequest("can't parse inline keyboard button: %s", upperFirst(err.Error()))
 	}
 	return badRequest("can't parse %s: %s", name, upperFirst(err.Error()))
+}
+
+func unknownField(c *call, name string, u *botapi.UnknownField) error {
+	return badRequest("sandbox: parameter %q of %s has an %s", name, c.method, u)
 }
 
 // value decodes what was written; text stays text unless the parameter is an object or an array.

@@ -22,6 +22,21 @@ func (e *UnknownField) Error() string {
 // Check reports whether a decoded JSON value (numbers as json.Number) fits at least one of the types.
 // Numbers and booleans may be written as strings, as the real server allows.
 func (t *Table) Check(types []string, value any) error {
+	return checker{Table: t}.fits(types, value)
+}
+
+// CheckLoosely is Check, but hands unknown fields to note instead of failing on them.
+func (t *Table) CheckLoosely(types []string, value any, note func(*UnknownField)) error {
+	return checker{Table: t, note: note}.fits(types, value)
+}
+
+// checker is one walk through a value.
+type checker struct {
+	*Table
+	note func(*UnknownField) // nil means that an unknown field is an error
+}
+
+func (t checker) fits(types []string, value any) error {
 	var first error
 	for _, kind := range t.candidates(types, value) {
 		err := t.check(kind, value)
@@ -89,7 +104,7 @@ func (t *Table) present(kind string, object map[string]any) int {
 	return n
 }
 
-func (t *Table) check(kind string, value any) error {
+func (t checker) check(kind string, value any) error {
 	if inner, ok := strings.CutPrefix(kind, "Array of "); ok {
 		return t.checkArray(kind, inner, value)
 	}
@@ -107,30 +122,34 @@ func (t *Table) check(kind string, value any) error {
 	return t.checkObject(kind, object)
 }
 
-func (t *Table) checkArray(kind, inner string, value any) error {
+func (t checker) checkArray(kind, inner string, value any) error {
 	list, ok := value.([]any)
 	if !ok {
 		return fmt.Errorf("must be of type %s", kind)
 	}
 	for _, item := range list {
-		if err := t.Check([]string{inner}, item); err != nil {
+		if err := t.fits([]string{inner}, item); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Table) checkObject(kind string, object map[string]any) error {
+func (t checker) checkObject(kind string, object map[string]any) error {
 	fields := t.Types[kind]
 	for _, name := range sorted(object) {
 		field, ok := fields[name]
-		if !ok {
+		if !ok && t.note == nil {
 			return &UnknownField{Type: kind, Field: name}
+		}
+		if !ok {
+			t.note(&UnknownField{Type: kind, Field: name})
+			continue
 		}
 		if object[name] == nil && !field.Required {
 			continue
 		}
-		if err := t.Check(field.Types, object[name]); err != nil {
+		if err := t.fits(field.Types, object[name]); err != nil {
 			return inField(name, err)
 		}
 	}

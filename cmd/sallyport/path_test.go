@@ -1,0 +1,151 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/sandbox/node"
+	"sallyport/sandbox/node/client"
+)
+
+// connects fetches a page through the tunnel of a key.
+func (w *world) connects(link string) error {
+	binary, err := node.Binary()
+	if err != nil {
+		return err
+	}
+	c, err := client.Start(w.t.Context(), binary, link)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Stop() }()
+	browser := c.HTTPClient()
+	browser.Timeout = 8 * time.Second
+	resp, err := browser.Get(w.internet.URL)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.ReadAll(resp.Body)
+	return err
+}
+
+func TestFromStartToBytesThroughAPaidTunnel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1001)
+	anna.write("/start")
+	anna.tap("Русский")
+	invoice := anna.orderFromMenu("30 дней")
+	anna.paid(invoice)
+	card := anna.see("Нажмите на ключ")
+	link := key(card)
+	if card.PhotoFileID == "" || !strings.HasPrefix(link, "vless://") {
+		t.Fatalf("no picture or no key: %+v", card)
+	}
+	if err := w.connects(link); err != nil {
+		t.Fatal(err)
+	}
+	anna.see("Оплачено")
+	anna.tap("Профиль")
+	anna.see("действует")
+	anna.tap("Мой ключ")
+	if shown := key(anna.see("Нажмите, чтобы скопировать")); shown != link {
+		t.Errorf("the profile shows another key: %s", shown)
+	}
+	if v := w.telegram.Violations(); len(v) > 0 {
+		t.Errorf("calls that the Bot API does not know: %v", v)
+	}
+}
+
+func TestAccessEndsIsSaidAndComesBackWithTheSameKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1002)
+	anna.paid(anna.order("2 секунды"))
+	link := key(anna.see("Нажмите на ключ"))
+	anna.see("Ваш доступ закончился")
+	w.waitFor("the key to stop working", func() bool { return w.connects(link) != nil })
+	anna.tap("Продлить")
+	anna.tap("Базовый")
+	anna.tap("30 дней")
+	anna.tap("CryptoBot")
+	url := anna.tap("Оплатить").URL
+	for _, i := range w.pay.Invoices() {
+		if i.BotInvoiceURL == url {
+			anna.paid(i.ID)
+		}
+	}
+	w.waitFor("the key to work again", func() bool { return w.connects(link) == nil })
+}
+
+func TestXrayRestartIsHealedWithoutAnybody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1003)
+	anna.paid(anna.order("30 дней"))
+	link := key(anna.see("Нажмите на ключ"))
+	w.node.Kill()
+	if err := w.node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.waitFor("the key to work again", func() bool { return w.connects(link) == nil })
+}
+
+func TestRestartOfTheProgramInMidPurchaseLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1004)
+	invoice := anna.order("30 дней")
+	w.stopProgram()
+	anna.paid(invoice) // nobody is there to hear of it
+	w.start()
+	anna.see("Нажмите на ключ")
+}
+
+func TestMenusAnswerKindlyWhateverIsPressedOrWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1005)
+	anna.order("30 дней")
+	old := anna.live()[0]
+	anna.tap("Отменить")
+	anna.see("Заказ отменён")
+	anna.press(old.ID, "plans") // the menu now stands where the order was
+	anna.write("когда заработает?")
+	anna.see("Лучше всего я понимаю кнопки")
+	for command, text := range map[string]string{
+		"/paysupport": "Вопросы об оплате", "/support": "@sallyport_support", "/help": "Как подключиться",
+		"/profile": "У вас пока нет доступа", "/key": "Ключа пока нет", "/language": "Choose your language",
+	} {
+		anna.write(command)
+		anna.see(text)
+	}
+	anna.tap("English")
+	anna.see("Hello, Анна <b>!")
+	if n := len(anna.live()); n > 2 {
+		t.Errorf("%d screens pile up", n)
+	}
+}
+
+func TestHealthPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	for _, page := range []string{"/livez", "/readyz", "/healthz", "/metrics"} {
+		if code := w.get(page); code != http.StatusOK {
+			t.Errorf("%s: %d", page, code)
+		}
+	}
+	if code := w.get("/nothing/here"); code != http.StatusNotFound {
+		t.Errorf("unknown path: %d", code)
+	}
+}

@@ -1,0 +1,7 @@
+package main
+
+import "context"
+
+type demoCommand struct{ worldFlags }
+
+func (demoCommand) Run(context.Context, output) error { return nil }
