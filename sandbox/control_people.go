@@ -69,25 +69,6 @@ func (c *control) write(r *http.Request) (any, error) {
 	}{message}, err
 }
 
-// either returns the first text that is not empty.
-func either(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
-}
-
-// pressed says what pressing a button did: a query for the bot, or an address
-// that the phone opens, or a text that it copies.
-type pressed struct {
-	MessageID int    `json:"message_id"`
-	QueryID   string `json:"query_id,omitempty"`
-	URL       string `json:"url,omitempty"`
-	CopyText  string `json:"copy_text,omitempty"`
-}
-
 func (c *control) press(r *http.Request) (any, error) {
 	var in struct {
 		MessageID int    `json:"message_id"`
@@ -106,62 +87,11 @@ func (c *control) press(r *http.Request) (any, error) {
 	}
 	if in.MessageID != 0 && in.Data != "" { // the emulator knows best why not
 		query, err := c.world.Telegram.Press(id, in.MessageID, in.Data)
-		return pressed{MessageID: in.MessageID, QueryID: query}, err
+		return Pressed{MessageID: in.MessageID, QueryID: query}, err
 	}
 	return c.world.press(id, in.MessageID, func(b telegram.Button) bool {
 		return in.Data != "" && b.Data == in.Data || in.Text != "" && strings.Contains(b.Text, in.Text)
 	})
-}
-
-// press presses the button that is wanted, under the message or, if that is 0,
-// under the newest one that has it.
-func (w *World) press(user int64, message int, wanted func(telegram.Button) bool) (pressed, error) {
-	chat := w.Telegram.Chat(user)
-	for i := len(chat.Messages) - 1; i >= 0; i-- {
-		m := chat.Messages[i]
-		if m.Deleted || message != 0 && m.ID != message {
-			continue
-		}
-		b, ok := button(m, wanted)
-		switch {
-		case !ok:
-		case b.Data != "":
-			query, err := w.Telegram.Press(user, m.ID, b.Data)
-			return pressed{MessageID: m.ID, QueryID: query}, err
-		default:
-			return pressed{MessageID: m.ID, URL: either(b.URL, b.WebAppURL), CopyText: b.CopyText}, nil
-		}
-	}
-	return pressed{}, fmt.Errorf("%w; the chat has %s", telegram.ErrNoButton, strings.Join(labels(chat), ", "))
-}
-
-// button finds a button under a message.
-func button(m telegram.Message, wanted func(telegram.Button) bool) (telegram.Button, bool) {
-	for _, row := range m.Keyboard {
-		for _, b := range row {
-			if wanted(b) {
-				return b, true
-			}
-		}
-	}
-	return telegram.Button{}, false
-}
-
-// labels lists the buttons of the newest message that has any.
-func labels(chat telegram.Chat) []string {
-	for i := len(chat.Messages) - 1; i >= 0; i-- {
-		var found []string
-		if m := chat.Messages[i]; !m.Deleted {
-			_, _ = button(m, func(b telegram.Button) bool {
-				found = append(found, strconv.Quote(b.Text))
-				return false
-			})
-		}
-		if found != nil {
-			return found
-		}
-	}
-	return []string{"none"}
 }
 
 func (c *control) chat(r *http.Request) (any, error) {

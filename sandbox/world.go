@@ -107,6 +107,14 @@ func (w *World) makeDir() error {
 // Fault is the switch that makes the target misbehave; every target has one.
 func (w *World) Fault(t Target) *fault.Switch { return w.faults[t] }
 
+// ProductTail is the end of what the product wrote so far, to quote in an error.
+func (w *World) ProductTail() string {
+	if w.product == nil {
+		return ""
+	}
+	return w.product.tail.String()
+}
+
 // onStop has f called by Stop, before all that were given earlier.
 func (w *World) onStop(f func() error) {
 	w.mu.Lock()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"sallyport/shop"
 )
@@ -49,7 +50,10 @@ func periodic(j shop.Job) bool {
 func JobOpts(j shop.Job) *river.InsertOpts {
 	opts := &river.InsertOpts{Queue: queueOf(j)}
 	if periodic(j) {
-		opts.UniqueOpts = river.UniqueOpts{ByArgs: true}
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+			rivertype.JobStateRetryable, rivertype.JobStateScheduled,
+		}}
 		opts.MaxAttempts = 1 // the next tick is the retry
 	}
 	return opts
@@ -64,7 +68,7 @@ func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []shop.Job) error {
 	for i, j := range jobs {
 		params[i] = river.InsertManyParams{Args: j, InsertOpts: JobOpts(j)}
 	}
-	_, err := s.jobs.InsertManyFastTx(ctx, tx, params)
+	_, err := s.jobs.InsertManyTx(ctx, tx, params)
 	return err
 }
 

@@ -122,12 +122,12 @@ func TestMenusAnswerKindlyWhateverIsPressedOrWritten(t *testing.T) {
 	anna.press(old.ID, "plans") // the menu now stands where the order was
 	anna.write("когда заработает?")
 	anna.see("Лучше всего я понимаю кнопки")
-	for command, text := range map[string]string{
-		"/paysupport": "Вопросы об оплате", "/support": "@sallyport_support", "/help": "Как подключиться",
-		"/profile": "У вас пока нет доступа", "/key": "Ключа пока нет", "/language": "Choose your language",
+	for _, c := range [][2]string{
+		{"/paysupport", "Вопросы об оплате"}, {"/support", "@sallyport_support"}, {"/help", "Как подключиться"},
+		{"/profile", "У вас пока нет доступа"}, {"/key", "Ключа пока нет"}, {"/language", "Choose your language"},
 	} {
-		anna.write(command)
-		anna.see(text)
+		anna.write(c[0])
+		anna.see(c[1])
 	}
 	anna.tap("English")
 	anna.see("Hello, Анна <b>!")

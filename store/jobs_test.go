@@ -1,0 +1,46 @@
+package store_test
+
+import (
+	"testing"
+
+	"sallyport/shop"
+)
+
+// A periodic job that has run must be queued again at the next tick; while it
+// waits or runs, one is enough.
+func TestPeriodicJobsAreQueuedOnceAtATimeButAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for range 3 {
+		if err := s.Enqueue(t.Context(), shop.ExpireDue{}, shop.CheckNode{Node: "de1"}, shop.CheckNode{Node: "nl1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job`); n != 3 {
+		t.Errorf("%d jobs queued", n)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE river_job SET state = 'completed', finalized_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Enqueue(t.Context(), shop.ExpireDue{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available'`); n != 1 {
+		t.Errorf("%d jobs queued after the first had run", n)
+	}
+}
+
+// One customer's access may be converged again while a run that has read older
+// facts is still under way.
+func TestJobsOfOneCustomerAreNeverMerged(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for range 2 {
+		if err := s.Enqueue(t.Context(), shop.ConvergeUser{UserID: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job`); n != 2 {
+		t.Errorf("%d jobs", n)
+	}
+}
