@@ -41,7 +41,7 @@ func (w *World) startProduct(ctx context.Context) error {
 	if w.config.ProductOutput != nil {
 		output = io.MultiWriter(log, w.config.ProductOutput)
 	}
-	w.product, err = startProduct(process.Config{
+	w.product, err = startProduct(ctx, process.Config{
 		Path: w.config.Program, Args: []string{"serve"}, Env: w.environment(),
 		Dir:    w.dir, // away from any .env
 		Output: output, Grace: productGrace,

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (c *control) machines(r chi.Router) {
 	}))
 	r.Post("/xray/start", does(c.startXray))
 	r.Post("/xray/restart", does(func(r *http.Request) (any, error) {
-		err := c.world.Node.Restart(r.Context())
+		err := c.world.Node.Restart(context.WithoutCancel(r.Context())) // half a restart helps nobody
 		return c.xrayState(), err
 	}))
 	r.Get("/product", does(c.ofProduct(func(*http.Request, *product) error { return nil })))
@@ -35,7 +36,7 @@ func (c *control) machines(r chi.Router) {
 		p.kill()
 		return nil
 	})))
-	r.Post("/product/stop", does(c.ofProduct(func(r *http.Request, p *product) error { return p.stop(r.Context()) })))
+	r.Post("/product/stop", does(c.ofProduct(func(r *http.Request, p *product) error { return p.stop(context.WithoutCancel(r.Context())) })))
 	r.Post("/product/start", does(c.ofProduct(func(_ *http.Request, p *product) error { return p.start() })))
 }
 
@@ -125,7 +126,7 @@ func (c *control) xrayUsers(r *http.Request) (any, error) {
 	}
 	accesses, err := c.world.driver.List(r.Context())
 	if err != nil {
-		return nil, err
+		return nil, &problem{http.StatusFailedDependency, err.Error()}
 	}
 	list := make([]xrayUser, 0, len(accesses))
 	for _, a := range accesses {
@@ -148,7 +149,7 @@ func (c *control) xrayState() machineState {
 
 func (c *control) startXray(r *http.Request) (any, error) {
 	if !c.world.Node.Running() {
-		if err := c.world.Node.Restart(r.Context()); err != nil {
+		if err := c.world.Node.Restart(context.WithoutCancel(r.Context())); err != nil {
 			return nil, err
 		}
 	}

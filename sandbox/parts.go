@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +53,7 @@ func (w *World) listen(ctx context.Context) error {
 		w.onStop(opened.stop)
 		*s.put = opened
 	}
-	w.servers.internet.serve(internet())
+	w.servers.internet.serve(ctx, internet())
 	id, hidden := 1_000_000_000+uint64(c.AppPort), secret()
 	w.ready = Ready{
 		AppURL:  fmt.Sprintf("http://%s:%d", loopback, c.AppPort),
@@ -89,7 +88,7 @@ func (w *World) startPostgres(ctx context.Context) error {
 		return err
 	}
 	w.ready.DatabaseDirectURL = cluster.URL(database)
-	proxied, err := w.proxy(cluster.Addr(), PostgresTarget)
+	proxied, err := w.proxy(cluster.Addr(), PostgresTarget) //nolint:contextcheck // lives until Stop
 	if err != nil {
 		return err
 	}
@@ -127,7 +126,7 @@ func (w *World) startXray(ctx context.Context) error {
 		return err
 	}
 	w.onStop(w.Node.Stop)
-	proxied, err := w.proxy(w.Node.APIAddr, XrayTarget)
+	proxied, err := w.proxy(w.Node.APIAddr, XrayTarget) //nolint:contextcheck // lives until Stop
 	if err != nil {
 		return err
 	}
@@ -149,7 +148,7 @@ func (w *World) startXray(ctx context.Context) error {
 	return nil
 }
 
-func (w *World) startEmulators(context.Context) error {
+func (w *World) startEmulators(ctx context.Context) error {
 	began := time.Now()
 	w.Telegram = telegram.New(telegram.Config{
 		Token: w.ready.BotToken, Speed: w.config.Speed, Logger: w.config.Logger.Named("telegram"),
@@ -160,20 +159,20 @@ func (w *World) startEmulators(context.Context) error {
 		Speed: w.config.Speed, PublicURL: w.ready.ChatURL, Logger: w.config.Logger.Named("cryptopay"),
 	})
 	w.onStop(func() error { w.CryptoPay.Close(); return nil })
-	w.servers.telegram.serve(w.Fault(TelegramTarget).Middleware(w.Telegram))
-	w.servers.cryptopay.serve(w.Fault(CryptoPayTarget).Middleware(w.CryptoPay))
+	w.servers.telegram.serve(ctx, w.Fault(TelegramTarget).Middleware(w.Telegram))
+	w.servers.cryptopay.serve(ctx, w.Fault(CryptoPayTarget).Middleware(w.CryptoPay))
 	w.progress("telegram and crypto pay", began)
 	return nil
 }
 
 // startControl serves the control API, and the chat page with the same API
 // beside it, so that the page needs no other origin.
-func (w *World) startControl(context.Context) error {
+func (w *World) startControl(ctx context.Context) error {
 	api := (&control{world: w, page: w.ready.ChatURL}).handler()
 	mux := http.NewServeMux()
 	mux.Handle(controlPath+"/", http.StripPrefix(controlPath, api))
-	mux.Handle("/", page.Handler(strings.TrimSuffix(controlPath, "/")))
-	w.servers.control.serve(api)
-	w.servers.chat.serve(mux)
+	mux.Handle("/", page.Handler(""))
+	w.servers.control.serve(ctx, api)
+	w.servers.chat.serve(ctx, mux)
 	return nil
 }

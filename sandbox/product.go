@@ -41,8 +41,8 @@ type product struct {
 }
 
 // startProduct runs the product for the first time and watches it from then on.
-func startProduct(config process.Config, log *os.File) (*product, error) {
-	ctx, cancel := context.WithCancel(context.Background())
+func startProduct(ctx context.Context, config process.Config, log *os.File) (*product, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &product{
 		config: config, log: log, tail: &process.Tail{Next: config.Output},
 		cancel: cancel, ended: make(chan struct{}), wake: make(chan struct{}, 1),

@@ -42,8 +42,8 @@ func (s *server) url() string  { return "http://" + s.addr() }
 
 // serve answers with handler until stop. Requests have no time limit of ours:
 // long polls and hung parts are meant to take long.
-func (s *server) serve(handler http.Handler) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (s *server) serve(ctx context.Context, handler http.Handler) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.http = &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit,
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -63,7 +63,7 @@ func Start(ctx context.Context, cfg Config) (*World, error) {
 		w.faults[target] = new(fault.Switch)
 	}
 	if err := w.start(ctx, cfg); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the sandbox: %w", err), w.Stop()) //nolint:contextcheck // ctx may have ended
+		return nil, errors.Join(fmt.Errorf("start the sandbox: %w", err), w.Stop())
 	}
 	return w, nil
 }
@@ -72,6 +72,11 @@ func (w *World) start(ctx context.Context, cfg Config) error {
 	var err error
 	if w.config, err = cfg.complete(); err != nil {
 		return err
+	}
+	if w.config.ReadyFile != "" {
+		if err := removeFile(w.config.ReadyFile); err != nil { // one that a killed world left
+			return err
+		}
 	}
 	if err := w.makeDir(); err != nil {
 		return err
@@ -84,8 +89,16 @@ func (w *World) start(ctx context.Context, cfg Config) error {
 	if w.config.ReadyFile == "" {
 		return nil
 	}
-	w.onStop(func() error { return os.Remove(w.config.ReadyFile) })
+	w.onStop(func() error { return removeFile(w.config.ReadyFile) })
 	return w.writeReady(w.config.ReadyFile)
+}
+
+// removeFile sees that there is no such file.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err //nolint:wrapcheck // names itself
+	}
+	return nil
 }
 
 // makeDir makes the directory for the product's log and catalogue.

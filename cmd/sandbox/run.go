@@ -46,7 +46,7 @@ func (c runCommand) Run(ctx context.Context, o output) error {
 	config.AppPort, config.TelegramPort, config.CryptoPayPort = c.AppPort, c.TelegramPort, c.CryptopayPort
 	config.ControlPort, config.ChatPort, config.XrayPort = c.ControlPort, c.ChatPort, c.XrayPort
 	config.Progress = func(part string, took time.Duration) {
-		fmt.Fprintf(o.out, "%s ready in %.1f s\n", part, took.Seconds())
+		fmt.Fprintf(o.out, "%s ready in %g s\n", part, took.Round(10*time.Millisecond).Seconds())
 	}
 	world, err := sandbox.Start(ctx, config)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c runCommand) Run(ctx context.Context, o output) error {
 	welcome(o, world.Ready())
 	<-ctx.Done()
 	fmt.Fprintln(o.out, "\nStopping.")
-	return world.Stop() //nolint:contextcheck // ctx has ended
+	return world.Stop()
 }
 
 // welcome says what there is and where.

@@ -25,7 +25,10 @@ const (
 	// refusedWithin is how long after the customer was told of the end the key may still work.
 	refusedWithin = 3 * time.Second
 	fetchLimit    = 2 * time.Second
-	fetchPause    = 20 * time.Millisecond
+	// tryLimit is that of a try which is repeated: a server that does not know the
+	// key leaves a client waiting.
+	tryLimit   = 500 * time.Millisecond
+	fetchPause = 20 * time.Millisecond
 )
 
 // story is the scripted path of one customer, Anna.
@@ -147,7 +150,7 @@ func (s *story) connect(ctx context.Context) error {
 	if s.device, err = client.Start(ctx, s.world.Ready().Xray.Binary, s.link); err != nil {
 		return err
 	}
-	if err := s.fetch(ctx); err != nil {
+	if err := s.fetch(ctx, fetchLimit); err != nil {
 		return err
 	}
 	s.connected = time.Since(began)
@@ -155,8 +158,8 @@ func (s *story) connect(ctx context.Context) error {
 }
 
 // fetch gets the page behind the tunnel, once.
-func (s *story) fetch(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+func (s *story) fetch(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.world.Ready().InternetURL, http.NoBody)
 	if err != nil {
@@ -179,7 +182,7 @@ func (s *story) fetchSoon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, seeLimit)
 	defer cancel()
 	for {
-		err := s.fetch(ctx)
+		err := s.fetch(ctx, tryLimit)
 		if err == nil {
 			return nil
 		}
@@ -267,7 +270,7 @@ func (s *story) expire(ctx context.Context) error {
 	if keys != 1 {
 		return fmt.Errorf("the key was sent %d times", keys)
 	}
-	for told := time.Now(); s.fetch(ctx) == nil; {
+	for told := time.Now(); s.fetch(ctx, fetchLimit) == nil; {
 		if time.Since(told) > refusedWithin {
 			return fmt.Errorf("the key works %s after the end", refusedWithin)
 		}

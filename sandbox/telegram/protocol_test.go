@@ -129,8 +129,11 @@ func TestCallsAreHeldAgainstTheTable(t *testing.T) {
 		"text where an object belongs":   {"sendMessage", params{"chat_id": 1001, "text": "x", "link_preview_options": "off"}, "must be of type LinkPreviewOptions"},
 		"an object where a list belongs": {"setMyCommands", params{"commands": params{}}, "must be of type Array of BotCommand"},
 		"an unknown field of an object":  {"sendMessage", params{"chat_id": 1001, "text": "x", "link_preview_options": params{"disabled": true}}, `unknown field "disabled" of LinkPreviewOptions`},
-		"an unknown field of a button": {"sendMessage", params{"chat_id": 1001, "text": "x", "reply_markup": keyboard([]params{{"text": "a", "data": "b"}})},
-			`unknown field "data" of InlineKeyboardButton`},
+		"an unknown field of a button": {
+			"sendMessage",
+			params{"chat_id": 1001, "text": "x", "reply_markup": keyboard([]params{{"text": "a", "data": "b"}})},
+			`unknown field "data" of InlineKeyboardButton`,
+		},
 		"a button without text":      {"sendMessage", params{"chat_id": 1001, "text": "x", "reply_markup": keyboard([]params{{"callback_data": "b"}})}, `can't parse inline keyboard button: Can't find field "text"`},
 		"a button with a number":     {"sendMessage", params{"chat_id": 1001, "text": "x", "reply_markup": keyboard([]params{{"text": 5, "callback_data": "b"}})}, `Field "text" must be of type String`},
 		"a wrong kind of media":      {"editMessageMedia", params{"chat_id": 1001, "message_id": 1, "media": params{"type": "hologram", "media": "x"}}, "must be of type InputMedia"},

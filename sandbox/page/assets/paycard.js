@@ -3,7 +3,7 @@ import { get, post } from "./api.js";
 import { el, icon, spinner } from "./dom.js";
 
 const names = { USDT: "Tether", TON: "Toncoin", BTC: "Bitcoin", ETH: "Ethereum", LTC: "Litecoin", BNB: "BNB", TRX: "Tron", USDC: "USD Coin" };
-const marks = { USDT: "₮", BTC: "₿", ETH: "Ξ", LTC: "Ł", USDC: "$" };
+const marks = { USDT: "₮", ETH: "Ξ", LTC: "Ł", USDC: "$" };
 const pause = 2000;
 
 // money writes an amount as people do; a crypto amount keeps its code.
@@ -104,7 +104,7 @@ export class PayCard {
 
   #head() {
     return el("header", { class: "pay-head" }, icon("gem", "gem"),
-      el("div", {}, el("strong", {}, "Crypto Pay"), el("span", {}, "Pays like @CryptoBot would")),
+      el("div", {}, el("strong", {}, "Crypto Pay"), el("span", {}, "Pays like @CryptoBot")),
       el("span", { class: "pill warn" }, "sandbox"));
   }
 

@@ -20,9 +20,13 @@ export function pay(hash) {
   $("sheet-body").replaceChildren(close, root);
   let timer;
   const card = new PayCard(root, hash, () => { timer = setTimeout(() => sheet.close(), linger); });
-  sheet.onclick = (event) => event.target === sheet && sheet.close();
+  const outside = (event) => {
+    if (event.target === sheet) sheet.close();
+  };
+  sheet.addEventListener("click", outside);
   sheet.addEventListener("close", () => {
     clearTimeout(timer);
+    sheet.removeEventListener("click", outside);
     card.stop();
     $("sheet-body").replaceChildren();
   }, { once: true });

@@ -99,7 +99,7 @@ function shop({ running, pid, starts }) {
 }
 
 function node({ running, users }) {
-  const about = running ? `${users} ${users === 1 ? "customer" : "customers"} let in` : "not running";
+  const about = running ? `${users} ${users === 1 ? "key" : "keys"} let in` : "not running";
   const acts = running
     ? [act("node", "Kill", "danger", () => post("/xray/kill")), act("node-restart", "Restart", "", () => post("/xray/restart"))]
     : [act("node", "Start", "good", () => post("/xray/start"))];

@@ -1,0 +1,201 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// world is the sandbox and the browser in which it is visited.
+type world struct {
+	chatURL string
+	browser context.Context //nolint:containedctx // a chromedp context is the browser
+}
+
+// chat is the address of a person's chat.
+func (w world) chat(id int, name, language string) string {
+	return w.chatURL + "/?" + url.Values{"user": {strconv.Itoa(id)}, "name": {name}, "lang": {language}}.Encode()
+}
+
+func TestShop(t *testing.T) {
+	w := world{browser: chromium(t)}
+	w.chatURL = strings.TrimSuffix(startSandbox(t).ChatURL, "/")
+	t.Run("world panel", w.panel) // alone, for it breaks the world
+	t.Run("together", func(t *testing.T) {
+		for i, v := range views() {
+			t.Run("purchase/"+v.name, func(t *testing.T) {
+				t.Parallel()
+				w.purchase(t, v, 2001+i)
+			})
+		}
+		for name, test := range map[string]func(*testing.T){
+			"language": w.language, "stale press": w.stale, "block": w.block, "keyboard": w.keyboard,
+			"commands": w.commands, "pay page": w.payPage, "reconnect": w.reconnect, "people": w.people,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t)
+			})
+		}
+	})
+}
+
+// enter opens a chat and walks up to the menu, in English.
+func (w world) enter(t *testing.T, v view, id int) *tab {
+	t.Helper()
+	p := openTab(t, w.browser, v, w.chat(id, "Vera", ""))
+	p.click("#start", "START")
+	p.press("English")
+	p.says("Fast and private internet")
+	return p
+}
+
+// order walks from the menu to an order with an invoice.
+func (p *tab) order() {
+	p.t.Helper()
+	p.press("Buy access")
+	p.press("Basic")
+	p.press("30 days")
+	p.press("CryptoBot")
+	p.wait("the invoice", "document.querySelector('.key[data-url]')")
+}
+
+// purchase is the whole way from START to a key.
+func (w world) purchase(t *testing.T, v view, id int) {
+	p := openTab(t, w.browser, v, w.chat(id, "Vera", ""))
+	p.wait("START", "seen(document.querySelector('#start'))")
+	p.inspect("01-start")
+	p.click("#start", "START")
+	p.wait("the languages", "messages().some((m) => m.includes('English') && m.includes('Русский'))")
+	p.inspect("02-language")
+	p.press("English")
+	p.says("Fast and private internet")
+	p.inspect("03-menu")
+	p.press("Buy access")
+	p.says("Choose a plan")
+	p.inspect("04-plans")
+	p.press("Basic")
+	p.says("For how long?")
+	p.press("30 days")
+	p.says("How would you like to pay?")
+	p.inspect("05-offer")
+	p.press("CryptoBot")
+	p.wait("the invoice", "document.querySelector('.key[data-url]')")
+	p.inspect("06-order")
+	p.payInSheet()
+	p.receivesKey()
+	p.press("Profile")
+	p.says("active")
+	p.inspect("10-profile")
+	p.press("My key")
+	p.says("Your key")
+	p.wait("the key as code", "document.querySelector('.message:last-child code')?.textContent.startsWith('vless://')")
+	p.inspect("11-key")
+}
+
+func (p *tab) payInSheet() {
+	p.t.Helper()
+	p.press("Pay")
+	p.wait("the sum", `document.querySelector("#sheet[open] .sum")?.textContent.match(/149\s*₽/)`)
+	p.inspect("07-pay")
+	p.click("#sheet .asset", "TON")
+	p.click("#sheet button[type=submit]", "with TON")
+	p.wait("Paid", `document.querySelector("#sheet [data-status=paid]")`)
+	p.inspect("08-paid")
+	p.wait("the sheet to close itself", "!document.querySelector('#sheet').open")
+}
+
+func (p *tab) receivesKey() {
+	p.t.Helper()
+	p.says("Your access is ready")
+	p.wait("the QR picture", "[...document.querySelectorAll('.picture img')].some((i) => i.complete && i.naturalWidth > 0)")
+	p.says("until")
+	if date := regexp.MustCompile(`until \d{1,2} \w{3} 20\d\d, \d\d:\d\d`); !date.MatchString(p.text()) {
+		p.t.Errorf("no date of expiry in %q", p.text())
+	}
+	p.inspect("09-delivered")
+	p.click(".message code", "vless://")
+	p.wait("Copied", "document.querySelector('#toasts').innerText.includes('Copied')")
+	if got := value[string](p, "navigator.clipboard.readText()"); !strings.HasPrefix(got, "vless://") {
+		p.t.Errorf("the clipboard holds %q, want a key", got)
+	}
+	p.click(".picture", "")
+	p.wait("the large picture", "document.querySelector('#viewer').open")
+	p.inspect("09b-picture")
+	p.keys("\x1b")
+	p.wait("the large picture to close", "!document.querySelector('#viewer').open")
+}
+
+// language walks from English to Russian and back to the menu.
+func (w world) language(t *testing.T) {
+	p := w.enter(t, views()[0], 2101)
+	p.press("Language")
+	p.press("Русский")
+	p.wait("the menu in Russian", "messages().at(-1).includes('Купить')")
+	p.inspect("21-russian")
+}
+
+// stale presses a button of a screen that is gone already.
+func (w world) stale(t *testing.T) {
+	p := w.enter(t, views()[2], 2102)
+	p.seen.allow("404")
+	value[bool](p, "Boolean(globalThis.old = document.querySelector('.key'))")
+	p.press("Buy access")
+	p.says("Choose a plan")
+	value[bool](p, "(old.click(), true)")
+	p.wait("a toast that says why", "document.querySelector('#toasts').innerText.length > 0")
+	p.wait("no spinner", "!document.querySelector('.key[aria-busy]')")
+	p.inspect("22-stale")
+	p.press("Basic")
+	p.says("For how long?")
+}
+
+// block blocks the bot and lets it in again.
+func (w world) block(t *testing.T) {
+	p := w.enter(t, views()[1], 2103)
+	p.click("#block", "Block")
+	p.wait("UNBLOCK", "seen(document.querySelector('#unblock')) && !seen(document.querySelector('#composer'))")
+	p.inspect("23-blocked")
+	p.click("#unblock", "UNBLOCK")
+	p.wait("the message field", "seen(document.querySelector('#composer'))")
+}
+
+// commands writes by hand and picks a command.
+func (w world) commands(t *testing.T) {
+	p := w.enter(t, views()[3], 2104)
+	p.click("#text", "")
+	p.keys("<b>hello</b> & <img src=x>\r")
+	p.wait("my own words as I wrote them", "messages().some((m) => m.includes('<b>hello</b> & <img src=x>'))")
+	p.wait("an answer", "messages().at(-1).includes('I understand buttons best')")
+	p.click("#menu", "Menu")
+	p.wait("the commands", "seen(document.querySelector('#commands'))")
+	p.inspect("24-commands")
+	first := value[string](p, "document.querySelector('#commands span').textContent")
+	p.click("#commands button", first)
+	p.wait("the command in the chat", "messages().some((m) => m.startsWith(args[0]))", first)
+}
+
+// people adds a customer and finds both in the list.
+func (w world) people(t *testing.T) {
+	p := openTab(t, w.browser, views()[2], w.chat(2105, "Vera", "en"))
+	p.click(".add summary", "Add a customer")
+	p.click("#person-form [name=name]", "")
+	p.keys("Ilya")
+	p.click("#person-form button", "Open the chat")
+	p.wait("the other's chat", "document.querySelector('[aria-current]')?.innerText.includes('Ilya')")
+	if !strings.Contains(value[string](p, "document.querySelector('#persons').innerText"), "Vera") {
+		t.Error("Vera is no longer in the list")
+	}
+	p.inspect("25-people")
+	p.click("#theme", "")
+	p.wait("the dark appearance", "document.documentElement.dataset.theme === 'dark'")
+	p.inspect("26-chosen-dark")
+	id, err := strconv.Atoi(value[string](p, "new URLSearchParams(location.search).get('user')"))
+	if err != nil || id == 2105 {
+		t.Error(fmt.Errorf("the other's id: %d, %w", id, err))
+	}
+}
