@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -163,5 +162,3 @@ func texts(t testing.TB) *Texts {
 	}
 	return tt
 }
-
-func TestMain(m *testing.M) { os.Exit(m.Run()) }

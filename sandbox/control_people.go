@@ -189,6 +189,7 @@ func (c *control) file(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", mime)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	w.Header().Set("Cache-Control", "max-age=3600, immutable")
 	_, _ = w.Write(data) //nolint:gosec // what the bot uploaded, under its own type
 }

@@ -50,7 +50,7 @@ func startProduct(ctx context.Context, config process.Config, log *os.File) (*pr
 	p.config.Output = p.tail
 	go p.supervise(ctx)
 	if err := p.start(); err != nil {
-		return nil, errors.Join(err, p.close())
+		return nil, errors.Join(err, p.close()) //nolint:contextcheck // ctx may have ended
 	}
 	return p, nil
 }

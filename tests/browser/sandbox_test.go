@@ -22,7 +22,9 @@ const (
 
 // ready is what the tests use of the sandbox's ready document.
 type ready struct {
-	ChatURL string `json:"chat_url"`
+	ChatURL     string `json:"chat_url"`
+	TelegramAPI string `json:"telegram_api"`
+	BotToken    string `json:"bot_token"`
 }
 
 // output collects what a program says.

@@ -34,6 +34,9 @@ func views() []view {
 	}
 }
 
+// tablet is a window too narrow for three columns.
+func tablet() view { return view{name: "tablet-light", width: 1024, height: 700} }
+
 // tab is one tab with storage of its own, as if in a browser of its own.
 type tab struct {
 	t    *testing.T

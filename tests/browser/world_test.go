@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -54,6 +55,13 @@ func (w world) payPage(t *testing.T) {
 	q.wait("Paid", `document.querySelector("[data-status=paid]")`)
 	q.inspect("42-paid-page")
 	p.says("Your access is ready")
+	loaded := chromedp.Events(q.ctx, page.LoadEventFired)
+	q.click("button", "Back to the chat")
+	for _, err := range loaded {
+		q.must(err)
+		break
+	}
+	q.wait("a chat", "document.querySelector('#log')")
 	lost := openTab(t, w.browser, views()[0], w.chatURL+"/pay/IVnosuchinvoice")
 	lost.seen.allow("404")
 	lost.wait("what is wrong", "document.querySelector('main').innerText.includes('No such invoice')")
@@ -112,4 +120,3 @@ func (w world) reconnect(t *testing.T) {
 	p.says("Choose a plan")
 	p.must(chromedp.Do(p.ctx, chromedp.Navigate("about:blank"))) // lets the stream of events go
 }
-

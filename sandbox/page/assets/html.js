@@ -13,7 +13,13 @@ const parse = (html) => new DOMParser().parseFromString(policy ? policy.createHT
 export function rich(html) {
   const out = document.createDocumentFragment();
   out.append(...[...parse(html).childNodes].flatMap(clean));
+  for (const block of out.querySelectorAll("code.long, pre, blockquote")) tighten(block.nextSibling);
   return out;
+}
+
+// tighten drops the line break after a block, which ends its line by itself.
+function tighten(text) {
+  if (text?.nodeType === Node.TEXT_NODE) text.data = text.data.replace(/^\n/, "");
 }
 
 function clean(node) {

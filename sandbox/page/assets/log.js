@@ -12,7 +12,8 @@ export class Log {
   #drawn = new Map(); // id to { node, state }
   #messages = [];
   #first = true;
-  #stuck = true;
+  #stuck = true; // to the end, whatever comes
+  #top = 0;
 
   constructor(act) {
     this.#act = { ...act, text: (id) => this.#messages.find((m) => m.id === id)?.text };
@@ -24,7 +25,9 @@ export class Log {
 
   #mark() {
     const left = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight;
-    this.#stuck = left < near;
+    if (left < near) this.#stuck = true;
+    else if (this.#box.scrollTop < this.#top) this.#stuck = false; // the person went up; growth of a message does not
+    this.#top = this.#box.scrollTop;
     $("down").hidden = left < near * 2;
   }
 

@@ -86,6 +86,12 @@ matchMedia("(max-width: 760px)").addEventListener("change", () => {
   $("scrim").hidden = true;
 });
 
+// What lies over the phone is centred on it, wherever the layout puts it.
+new ResizeObserver(() => {
+  const box = $("phone").getBoundingClientRect();
+  document.documentElement.style.setProperty("--phone", `${box.x + box.width / 2 - document.documentElement.clientWidth / 2}px`);
+}).observe(document.body);
+
 people(me);
 world();
 follow(me.id, show, (connected) => { $("reconnecting").hidden = connected; });

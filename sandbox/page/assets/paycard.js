@@ -18,11 +18,12 @@ export function money(amount, currency) {
 
 const price = (invoice) => money(invoice.amount, invoice.fiat ?? invoice.asset);
 
-// PayCard lives in root until stop is called. ended is called once, after the payment was seen here; asked, when the person leaves.
+// PayCard lives in root until stop is called. paid is called once the payment is seen here, and back when the person leaves.
 export class PayCard {
   #root;
   #hash;
-  #ended;
+  #paidHere;
+  #back;
   #invoice;
   #asset;
   #paying = false;
@@ -30,10 +31,11 @@ export class PayCard {
   #timers = [];
   #stopped = false;
 
-  constructor(root, hash, ended = () => {}) {
+  constructor(root, hash, { paid = () => {}, back }) {
     this.#root = root;
     this.#hash = hash;
-    this.#ended = ended;
+    this.#paidHere = paid;
+    this.#back = back;
     root.replaceChildren(el("div", { class: "loading", role: "status", "aria-label": "Loading" }, spinner()));
     this.#poll();
     this.#timers.push(setInterval(() => this.#tick(), 1000));
@@ -64,7 +66,7 @@ export class PayCard {
     this.#asset ??= this.#assets()[0];
     if (before === invoice.status) return;
     this.#show();
-    if (before === "active" && invoice.status === "paid") this.#ended();
+    if (before === "active" && invoice.status === "paid") this.#paidHere();
   }
 
   #assets() {
@@ -95,11 +97,13 @@ export class PayCard {
 
   #draw(parts) {
     if (this.#stopped) return;
-    const inside = this.#root.contains(document.activeElement) && document.activeElement.value;
+    const active = document.activeElement;
+    const move = this.#root.contains(active) || this.#root.closest("dialog");
     const card = el("section", { class: "pay", "data-status": this.#invoice?.status ?? "missing" }, ...parts);
     this.#root.replaceChildren(card);
-    const again = inside && [...card.querySelectorAll("input")].find((input) => input.value === inside);
-    (again || card.querySelector("[data-focus]"))?.focus({ preventScroll: true });
+    if (!move) return;
+    const again = [...card.querySelectorAll("input")].find((input) => input.value === active.value);
+    (again ?? card.querySelector("[data-focus]"))?.focus({ preventScroll: true });
   }
 
   #head() {
@@ -133,22 +137,25 @@ export class PayCard {
   }
 
   #paid() {
-    const { paid_amount: amount, paid_asset: asset, paid_btn_url: url } = this.#invoice;
+    const { paid_amount: amount, paid_asset: asset } = this.#invoice;
     return [this.#head(), el("div", { class: "outcome", role: "status" }, icon("check", "mark"), el("h2", {}, "Paid"),
       el("p", {}, amount ? `${Number(amount).toLocaleString("en", { maximumFractionDigits: 8 })} ${asset} for ${price(this.#invoice)}` : price(this.#invoice)),
       this.#invoice.description && el("p", { dir: "auto" }, this.#invoice.description)),
-    url && URL.canParse(url) ? el("a", { class: "primary big back", href: url, rel: "noopener noreferrer" }, "Back to the shop")
-      : el("p", { class: "hint" }, "The shop has been told. You can close this page.")];
+    this.#leave()];
   }
 
   #expired() {
     return [this.#head(), el("div", { class: "outcome over", role: "status" }, icon("clock", "mark"), el("h2", {}, "The invoice has expired"),
-      el("p", {}, "Nothing was charged. Order again in the chat."))];
+      el("p", {}, "Nothing was charged. Order again in the chat.")), this.#leave()];
+  }
+
+  #leave() {
+    return el("button", { class: "primary big", type: "button", "data-focus": true, onclick: this.#back }, "Back to the chat");
   }
 
   #missing() {
     return [this.#head(), el("div", { class: "outcome over", role: "status" }, icon("close", "mark"), el("h2", {}, "No such invoice"),
-      el("p", {}, "It was cancelled, or the sandbox was started anew."))];
+      el("p", {}, "It was cancelled, or the sandbox was started anew.")), this.#leave()];
   }
 
   #left() {

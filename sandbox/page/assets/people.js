@@ -2,6 +2,7 @@
 import { $, el, icon } from "./dom.js";
 
 const key = "sallyport-people";
+const last = "sallyport-last-chat";
 const languages = { en: "English", ru: "Русский", de: "Deutsch" };
 const starters = [{ id: 1001, name: "Anna", lang: "ru" }, { id: 1002, name: "Ben", lang: "en" }];
 
@@ -13,6 +14,9 @@ export function current() {
   if (!Number.isSafeInteger(id) || id <= 0) return people()[0];
   return { id, name: query.get("name") || known?.name || `Customer ${id}`, lang: query.get("lang") ?? known?.lang ?? "en" };
 }
+
+// lastChat is where the chat is that was opened last.
+export const lastChat = () => `/${localStorage.getItem(last) ?? ""}`;
 
 // address is where a person's chat is.
 const address = (p) => `?${new URLSearchParams({ user: p.id, name: p.name, lang: p.lang })}`;
@@ -36,6 +40,7 @@ export function start(me) {
   else list[at] = me;
   keep(list);
   history.replaceState(null, "", address(me));
+  localStorage.setItem(last, address(me));
   document.title = `${me.name} · Sallyport sandbox`;
   show(me);
   form();

@@ -32,7 +32,7 @@ export class Presses {
       else if (this.#busy.has(key)) this.#busy.set(key, query);
     } catch (error) {
       this.#end(key);
-      toast(error.message);
+      toast(error.status === 404 ? "That button is no longer there" : error.message);
     }
   }
 

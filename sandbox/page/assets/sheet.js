@@ -19,7 +19,10 @@ export function pay(hash) {
   const close = el("button", { class: "round sheet-close", type: "button", "aria-label": "Close", onclick: () => sheet.close() }, icon("close"));
   $("sheet-body").replaceChildren(close, root);
   let timer;
-  const card = new PayCard(root, hash, () => { timer = setTimeout(() => sheet.close(), linger); });
+  const card = new PayCard(root, hash, {
+    paid: () => { timer = setTimeout(() => sheet.close(), linger); },
+    back: () => sheet.close(),
+  });
   const outside = (event) => {
     if (event.target === sheet) sheet.close();
   };

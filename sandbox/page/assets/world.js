@@ -18,6 +18,8 @@ export function start() {
     el("input", { type: "radio", name: "mode", value: mode, checked: mode === "down" }), name)));
   $("links").append(...Object.entries(pages).map(([name, path]) => el("a",
     { href: control + path, target: "_blank", rel: "noopener" }, name, icon("link"))));
+  $("services").append(service("Shop", "asking…", ""), service("VPN node", "asking…", ""));
+  $("targets").append(...Object.keys(targets).map((t) => target(t)));
   const tick = async () => {
     if (!document.hidden && getComputedStyle($("side")).visibility === "visible") await refresh();
     setTimeout(tick, pause);

@@ -8,7 +8,7 @@ const seen = (node) => {
 
 // spot returns the middle of the last such element once it rests where a click reaches it.
 const spot = (selector, text) => {
-  const node = [...document.querySelectorAll(selector)].filter((n) => seen(n) && n.textContent.includes(text)).at(-1);
+  const node = [...document.querySelectorAll(selector)].filter((n) => seen(n) && n.textContent.includes(text ?? "")).at(-1);
   if (!node || document.querySelector(".key[aria-busy]")) return null;
   node.scrollIntoView({ block: "nearest", behavior: "instant" });
   const box = node.getBoundingClientRect();

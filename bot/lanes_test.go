@@ -1,0 +1,292 @@
+package bot_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sallyport/bot"
+	"sallyport/shop"
+	"sallyport/store"
+	"sallyport/store/storetest"
+)
+
+var server *storetest.Server
+
+func TestMain(m *testing.M) { storetest.Main(m, func(s *storetest.Server) { server = s }) }
+
+// desk handles updates and remembers them.
+type desk struct {
+	mu      sync.Mutex
+	handled map[int64][]int64 // update ids by lane
+	busy    map[int64]bool
+	overlap bool
+	answer  func(shop.Update) error
+}
+
+func (d *desk) handle(_ context.Context, u shop.Update) error {
+	d.mu.Lock()
+	if d.busy[u.Lane] {
+		d.overlap = true
+	}
+	d.busy[u.Lane] = true
+	d.mu.Unlock()
+	var err error
+	if d.answer != nil {
+		err = d.answer(u)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy[u.Lane] = false
+	d.handled[u.Lane] = append(d.handled[u.Lane], u.ID)
+	return err
+}
+
+func (d *desk) of(lane int64) []int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.handled[lane])
+}
+
+func newDesk(answer func(shop.Update) error) *desk {
+	return &desk{handled: make(map[int64][]int64), busy: make(map[int64]bool), answer: answer}
+}
+
+// run works lanes until the returned function, which waits for their end.
+func run(t *testing.T, inbox bot.Inbox, d *desk, holder string) (*bot.Lanes, func()) {
+	t.Helper()
+	l := bot.NewLanes(bot.LanesConfig{Inbox: inbox, Handle: d.handle, Holder: holder, Workers: 8, Stop: time.Second, Metrics: prometheus.NewRegistry()})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = l.Run(ctx) }()
+	stop := sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return l, stop
+}
+
+func receive(t *testing.T, s *store.Store, id, lane int64, kind string) {
+	t.Helper()
+	if _, err := s.AddUpdate(t.Context(), shop.Update{ID: id, Lane: lane, Kind: kind, Body: []byte(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func states(t *testing.T, s *store.Store) map[string]int {
+	t.Helper()
+	rows, err := s.Pool().Query(t.Context(), `SELECT state, count(*) FROM inbox GROUP BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	found := make(map[string]int)
+	for rows.Next() {
+		var state string
+		var n int
+		if err := rows.Scan(&state, &n); err != nil {
+			t.Fatal(err)
+		}
+		found[state] = n
+	}
+	return found
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	limit := time.After(15 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-limit:
+			t.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestLanesWorkInOrderAndSideBySide(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	d := newDesk(nil)
+	l, _ := run(t, s, d, "a")
+	const lanes, each = 10, 20
+	for i := range int64(lanes * each) {
+		receive(t, s, i+1, i%lanes, "message")
+		l.Wake(i % lanes)
+	}
+	eventually(t, "all to be handled", func() bool { return states(t, s)["done"] == lanes*each })
+	for lane := range int64(lanes) {
+		if ids := d.of(lane); len(ids) != each || !slices.IsSorted(ids) {
+			t.Errorf("lane %d: %v", lane, ids)
+		}
+	}
+	if d.overlap {
+		t.Error("a lane was worked twice at once")
+	}
+}
+
+func TestASlowCustomerDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	release := make(chan struct{})
+	d := newDesk(func(u shop.Update) error {
+		if u.Lane == 1 {
+			<-release
+		}
+		return nil
+	})
+	l, _ := run(t, s, d, "a")
+	t.Cleanup(func() { close(release) })
+	for i := range int64(5) {
+		receive(t, s, i+1, i+1, "message")
+		l.Wake(i + 1)
+	}
+	eventually(t, "the others", func() bool { return states(t, s)["done"] == 4 })
+}
+
+func TestWhatMemoryDidNotHoldIsSwept(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	receive(t, s, 1, 1, "message") // and nobody wakes the lane
+	d := newDesk(nil)
+	run(t, s, d, "a")
+	eventually(t, "the sweep", func() bool { return states(t, s)["done"] == 1 })
+}
+
+func TestFailuresAreTriedAgainThenPutAside(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		err   error
+		fails int
+		state string
+		tries int
+	}{
+		{"a dependency that comes back", shop.Unavailable(errors.New("down")), 3, "done", 4},
+		{"a limit that passes", shop.Limited(time.Millisecond, errors.New("429")), 2, "done", 3},
+		{"a fault of ours that passes", errors.New("bug"), 2, "done", 3},
+		{"a fault of ours that stays", errors.New("bug"), 99, "dead", 5},
+		{"junk", &shop.Error{Kind: shop.KindInvalid, Key: "undecodable"}, 99, "dead", 1},
+		{"a customer who blocked us", shop.Forbidden(errors.New("403")), 99, "done", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := server.Open(t)
+			left := c.fails
+			d := newDesk(func(shop.Update) error {
+				if left--; left >= 0 {
+					return c.err
+				}
+				return nil
+			})
+			l, _ := run(t, s, d, "a")
+			receive(t, s, 1, 1, "message")
+			l.Wake(1)
+			eventually(t, "the state "+c.state, func() bool { return states(t, s)[c.state] == 1 })
+			if ids := d.of(1); len(ids) != c.tries {
+				t.Errorf("tried %d times", len(ids))
+			}
+		})
+	}
+}
+
+func TestAPanicEndsOneUpdateOnly(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	d := newDesk(nil)
+	d.answer = func(u shop.Update) error {
+		if u.ID == 1 {
+			d.mu.Lock()
+			d.busy[u.Lane] = false
+			d.mu.Unlock()
+			panic(fmt.Sprint("odd update ", u.ID))
+		}
+		return nil
+	}
+	l, _ := run(t, s, d, "a")
+	receive(t, s, 1, 1, "message")
+	receive(t, s, 2, 1, "message")
+	l.Wake(1)
+	eventually(t, "the next update of the lane", func() bool { return len(d.of(1)) == 1 })
+	if got := states(t, s); got["dead"] != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestOldPressesArePutAside(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	receive(t, s, 1, 1, "callback_query")
+	receive(t, s, 2, 1, "message")
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE inbox SET received_at = now() - interval '151 seconds'`); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(nil)
+	run(t, s, d, "a")
+	eventually(t, "both", func() bool { return states(t, s)["waiting"] == 0 })
+	if got := states(t, s); got["stale"] != 1 || got["done"] != 1 || len(d.of(1)) != 1 {
+		t.Errorf("%v, handled %v", got, d.of(1))
+	}
+}
+
+// Two replicas work one inbox; then one of them dies with updates in hand.
+func TestReplicasShareLanesAndTakeOverFromTheDead(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	if _, err := s.Pool().Exec(t.Context(), `INSERT INTO lanes VALUES (3, 'dead', now() + interval '2 seconds')`); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(nil) // one desk: it sees overlaps between the replicas
+	a, _ := run(t, s, d, "a")
+	b, _ := run(t, s, d, "b")
+	const lanes, each = 6, 15
+	for i := range int64(lanes * each) {
+		receive(t, s, i+1, i%lanes, "message")
+		a.Wake(i % lanes)
+		b.Wake(i % lanes)
+	}
+	eventually(t, "all to be handled", func() bool { return states(t, s)["done"] == lanes*each })
+	for lane := range int64(lanes) {
+		if ids := d.of(lane); len(ids) != each || !slices.IsSorted(ids) {
+			t.Errorf("lane %d: %v", lane, ids)
+		}
+	}
+	if d.overlap {
+		t.Error("a lane was worked twice at once")
+	}
+}
+
+func TestStoppingHandsBackWhatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	entered := make(chan struct{})
+	l := bot.NewLanes(bot.LanesConfig{
+		Inbox: s, Holder: "a", Workers: 2, Stop: 50 * time.Millisecond,
+		Handle: func(ctx context.Context, _ shop.Update) error {
+			close(entered)
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = l.Run(ctx) }()
+	receive(t, s, 1, 1, "message")
+	l.Wake(1)
+	<-entered
+	cancel()
+	<-done
+	if got := states(t, s); got["waiting"] != 1 {
+		t.Errorf("%v", got)
+	}
+	u, ok, err := s.ClaimUpdate(t.Context(), 1, "b", time.Minute)
+	if !ok || err != nil || u.Attempt != 0 {
+		t.Errorf("the next process does not get it at once: %+v %v %v", u, ok, err)
+	}
+}
