@@ -143,10 +143,17 @@ func TestPeriodsTakeTheRightPlural(t *testing.T) {
 		length time.Duration
 		want   string
 	}{
-		{shop.Russian, 24 * time.Hour, "1 день"}, {shop.Russian, 72 * time.Hour, "3 дня"}, {shop.Russian, 30 * 24 * time.Hour, "30 дней"},
-		{shop.Russian, 365 * 24 * time.Hour, "365 дней"}, {shop.Russian, 21 * 24 * time.Hour, "21 день"}, {shop.Russian, 11 * 24 * time.Hour, "11 дней"},
-		{shop.English, 24 * time.Hour, "1 day"}, {shop.English, 30 * 24 * time.Hour, "30 days"}, {shop.English, 90 * time.Second, "90 seconds"},
-		{shop.English, time.Minute, "1 minute"}, {shop.Russian, 25 * time.Hour, "25 часов"},
+		{shop.Russian, 24 * time.Hour, "1 день"},
+		{shop.Russian, 72 * time.Hour, "3 дня"},
+		{shop.Russian, 30 * 24 * time.Hour, "30 дней"},
+		{shop.Russian, 365 * 24 * time.Hour, "365 дней"},
+		{shop.Russian, 21 * 24 * time.Hour, "21 день"},
+		{shop.Russian, 11 * 24 * time.Hour, "11 дней"},
+		{shop.English, 24 * time.Hour, "1 day"},
+		{shop.English, 30 * 24 * time.Hour, "30 days"},
+		{shop.English, 90 * time.Second, "90 seconds"},
+		{shop.English, time.Minute, "1 minute"},
+		{shop.Russian, 25 * time.Hour, "25 часов"},
 	} {
 		if got := tt.period(c.lang, c.length); got != c.want {
 			t.Errorf("%s in %s: %s", c.length, c.lang, got)

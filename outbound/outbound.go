@@ -74,9 +74,7 @@ func (h *Host) Do(ctx context.Context, op string, call func(context.Context) err
 		return fmt.Errorf("%s %s: %w", h.cfg.Name, op, err)
 	}
 	start := time.Now()
-	err := h.run.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
-		return h.attempt(e.Context(), op, call)
-	})
+	err := h.run.WithContext(ctx).Run(func() error { return h.attempt(ctx, op, call) })
 	if err != nil && !classified(err) {
 		err = shop.Unavailable(fmt.Errorf("%s %s: %w", h.cfg.Name, op, err))
 	}

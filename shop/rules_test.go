@@ -17,11 +17,25 @@ func TestParseMoneyIsExactOrRefuses(t *testing.T) {
 		minor int64
 		bad   bool
 	}{
-		{in: "199", minor: 19900}, {in: "199.00", minor: 19900}, {in: "19.99", minor: 1999}, {in: "0.29", minor: 29},
-		{in: "0.5", minor: 50}, {in: "1.2000", minor: 120}, {in: "999999999999999.99", minor: 99999999999999999},
-		{in: "", bad: true}, {in: ".5", bad: true}, {in: "5.", bad: true}, {in: "-1", bad: true}, {in: "+1", bad: true},
-		{in: "1e3", bad: true}, {in: "1.001", bad: true}, {in: "1,5", bad: true}, {in: " 1", bad: true}, {in: "1.2.3", bad: true},
-		{in: "9999999999999999", bad: true}, {in: "१", bad: true},
+		{in: "199", minor: 19900},
+		{in: "199.00", minor: 19900},
+		{in: "19.99", minor: 1999},
+		{in: "0.29", minor: 29},
+		{in: "0.5", minor: 50},
+		{in: "1.2000", minor: 120},
+		{in: "999999999999999.99", minor: 99999999999999999},
+		{in: "", bad: true},
+		{in: ".5", bad: true},
+		{in: "5.", bad: true},
+		{in: "-1", bad: true},
+		{in: "+1", bad: true},
+		{in: "1e3", bad: true},
+		{in: "1.001", bad: true},
+		{in: "1,5", bad: true},
+		{in: " 1", bad: true},
+		{in: "1.2.3", bad: true},
+		{in: "9999999999999999", bad: true},
+		{in: "१", bad: true},
 	} {
 		m, err := shop.ParseMoney(c.in, "RUB")
 		if (err != nil) != c.bad || m.Minor != c.minor {

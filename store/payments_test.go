@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -212,7 +213,7 @@ func TestLedgerRefusesWhatDoesNotBalance(t *testing.T) {
 
 func assertCheckViolation(t *testing.T, err error) {
 	t.Helper()
-	pg, ok := err.(*pgconn.PgError)
+	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || pg.Code != "23514" {
 		t.Errorf("want a check violation, got %v", err)
 	}

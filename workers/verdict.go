@@ -39,7 +39,7 @@ const pause = 2 * time.Second
 // of returns the verdict on a job's error and leaves one line in the log unless
 // the job did what it should.
 func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Duration, err error) error {
-	verdict, outcome := decide(job, err)
+	outcome, verdict := decide(job, err)
 	v.jobs.WithLabelValues(job.Kind, outcome).Observe(took.Seconds())
 	if err == nil || (outcome == "handed_back" && ctx.Err() != nil) {
 		return verdict
@@ -56,24 +56,24 @@ func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Dura
 	return verdict
 }
 
-func decide(job *rivertype.JobRow, err error) (verdict error, outcome string) {
+func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	switch kind := shop.KindOf(err); {
 	case err == nil:
-		return nil, "done"
+		return "done", nil
 	case errors.Is(err, context.Canceled):
-		return err, "handed_back"
+		return "handed_back", err
 	case job.MaxAttempts == 1 && kind == shop.KindInternal:
-		return river.JobCancel(err), "failed"
+		return "failed", river.JobCancel(err)
 	case job.MaxAttempts == 1:
-		return river.JobCancel(err), "left_to_next_tick"
+		return "left_to_next_tick", river.JobCancel(err)
 	case kind == shop.KindLimited:
-		return river.JobSnooze(retryAfter(err)), "waiting"
+		return "waiting", river.JobSnooze(retryAfter(err))
 	case kind == shop.KindUnavailable:
-		return river.JobSnooze(pause + rand.N(pause/2)), "waiting"
+		return "waiting", river.JobSnooze(pause + rand.N(pause/2)) //nolint:gosec // spreading retries needs no secret
 	case kind == shop.KindInternal:
-		return err, "failed"
+		return "failed", err
 	default:
-		return river.JobCancel(err), "dropped"
+		return "dropped", river.JobCancel(err)
 	}
 }
 

@@ -156,14 +156,18 @@ func serverConfig(socket string, reality, plain int, privateKey, cover string) o
 		"stats":  object{},
 		"policy": object{"levels": object{"0": object{"statsUserUplink": true, "statsUserDownlink": true}}},
 		"inbounds": []object{
-			{"tag": "api-in", "listen": socket + ",0600", "protocol": "dokodemo-door",
-				"settings": object{"address": "127.0.0.1", "port": 1, "network": "unix"}},
+			{
+				"tag": "api-in", "listen": socket + ",0600", "protocol": "dokodemo-door",
+				"settings": object{"address": "127.0.0.1", "port": 1, "network": "unix"},
+			},
 			{"tag": "vless-plain", "listen": "127.0.0.1", "port": plain, "protocol": "vless", "settings": clients},
-			{"tag": "vless-reality", "listen": "127.0.0.1", "port": reality, "protocol": "vless", "settings": clients,
+			{
+				"tag": "vless-reality", "listen": "127.0.0.1", "port": reality, "protocol": "vless", "settings": clients,
 				"streamSettings": object{"network": "raw", "security": "reality", "realitySettings": object{
 					"target": cover, "serverNames": []string{"cover.test"}, "privateKey": privateKey,
 					"shortIds": []string{"0123456789abcdef"},
-				}}},
+				}},
+			},
 		},
 		"outbounds": []object{{"tag": "direct", "protocol": "freedom"}},
 		"routing":   object{"rules": []object{{"inboundTag": []string{"api-in"}, "outboundTag": "api"}}},

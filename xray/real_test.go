@@ -187,15 +187,21 @@ func clientConfig(t *testing.T, link *url.URL, local string, target *net.TCPAddr
 	q := link.Query()
 	return object{
 		"log": object{"loglevel": "warning", "access": "none"},
-		"inbounds": []object{{"listen": "127.0.0.1", "port": number(port), "protocol": "dokodemo-door",
-			"settings": object{"address": target.IP.String(), "port": target.Port, "network": "tcp"}}},
-		"outbounds": []object{{"protocol": "vless",
-			"settings": object{"vnext": []object{{"address": link.Hostname(), "port": number(link.Port()),
-				"users": []object{{"id": link.User.Username(), "encryption": q.Get("encryption"), "flow": q.Get("flow")}}}}},
+		"inbounds": []object{{
+			"listen": "127.0.0.1", "port": number(port), "protocol": "dokodemo-door",
+			"settings": object{"address": target.IP.String(), "port": target.Port, "network": "tcp"},
+		}},
+		"outbounds": []object{{
+			"protocol": "vless",
+			"settings": object{"vnext": []object{{
+				"address": link.Hostname(), "port": number(link.Port()),
+				"users": []object{{"id": link.User.Username(), "encryption": q.Get("encryption"), "flow": q.Get("flow")}},
+			}}},
 			"streamSettings": object{"network": q.Get("type"), "security": q.Get("security"), "realitySettings": object{
 				"serverName": q.Get("sni"), "fingerprint": q.Get("fp"), "publicKey": q.Get("pbk"),
 				"shortId": q.Get("sid"), "spiderX": q.Get("spx"),
-			}}}},
+			}},
+		}},
 	}
 }
 

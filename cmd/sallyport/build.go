@@ -198,9 +198,9 @@ func (p *program) buildEdge(web *shop.Shop, front *bot.Bot) {
 // readPayment verifies a callback's bytes, then reads them.
 func (p *program) readPayment(header http.Header, body []byte) (shop.PaymentEvent, error) {
 	if err := cryptobot.Verify(string(p.config.CryptoPayToken), body, header.Get(cryptobot.SignatureHeader)); err != nil {
-		return shop.PaymentEvent{}, err //nolint:wrapcheck // names itself
+		return shop.PaymentEvent{}, err
 	}
-	return cryptobot.Parse(body) //nolint:wrapcheck // names itself
+	return cryptobot.Parse(body)
 }
 
 // observeCalls returns what measures every call to the outside.

@@ -15,7 +15,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "development" //nolint:gochecknoglobals // the linker can set nothing else
+var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -45,13 +45,15 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("command line: %w", err)
 	}
-	return parsed.Run() //nolint:wrapcheck // the commands' own errors
+	return parsed.Run() //nolint:wrapcheck // the command names itself
 }
 
 type versionCommand struct{}
 
 // Run prints the version.
 func (versionCommand) Run(out io.Writer) error {
-	_, err := fmt.Fprintln(out, "sallyport", version)
-	return err //nolint:wrapcheck // of standard output
+	if _, err := fmt.Fprintln(out, "sallyport", version); err != nil {
+		return fmt.Errorf("print version: %w", err)
+	}
+	return nil
 }

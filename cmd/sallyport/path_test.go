@@ -123,8 +123,12 @@ func TestMenusAnswerKindlyWhateverIsPressedOrWritten(t *testing.T) {
 	anna.write("когда заработает?")
 	anna.see("Лучше всего я понимаю кнопки")
 	for _, c := range [][2]string{
-		{"/paysupport", "Вопросы об оплате"}, {"/support", "@sallyport_support"}, {"/help", "Как подключиться"},
-		{"/profile", "У вас пока нет доступа"}, {"/key", "Ключа пока нет"}, {"/language", "Choose your language"},
+		{"/paysupport", "Вопросы об оплате"},
+		{"/support", "@sallyport_support"},
+		{"/help", "Как подключиться"},
+		{"/profile", "У вас пока нет доступа"},
+		{"/key", "Ключа пока нет"},
+		{"/language", "Choose your language"},
 	} {
 		anna.write(c[0])
 		anna.see(c[1])

@@ -28,7 +28,7 @@ func (p *program) probes() []api.Probe {
 		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: func(ctx context.Context) ([]api.Finding, error) {
 			v, err := prober.Vitals(ctx)
 			if err != nil {
-				return nil, err //nolint:wrapcheck // names itself
+				return nil, err
 			}
 			return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
 		}},
@@ -40,7 +40,7 @@ func (p *program) probes() []api.Probe {
 	for _, node := range p.nodes {
 		probes = append(probes, api.Probe{Names: []string{"node:" + node.Name()}, Fresh: time.Second, Look: lookAlone(func(ctx context.Context) error {
 			_, err := node.Uptime(ctx)
-			return err //nolint:wrapcheck // names itself
+			return err
 		})})
 	}
 	return probes

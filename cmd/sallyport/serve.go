@@ -88,7 +88,7 @@ func (p *program) run(ctx context.Context) error {
 	g.Go(func() error { p.keepWebhook(ctx); return nil })
 	context.AfterFunc(ctx, func() { p.health.SetServing(false) })
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // each part names itself
+		return err
 	}
 	p.log.Info("stopped")
 	return nil
@@ -126,7 +126,7 @@ func (p *program) workUntil(ctx context.Context) error {
 		defer cancel()
 		return p.workers.Stop(limit)
 	})
-	return g.Wait() //nolint:wrapcheck // each part names itself
+	return g.Wait()
 }
 
 // migrateWhenUp waits for the database and brings it up to date. Until then
@@ -201,6 +201,8 @@ func (migrateCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("bring database up to date: %w", err)
 	}
-	_, err = fmt.Fprintf(out, "applied %d steps %v\n", len(applied), applied)
-	return err //nolint:wrapcheck // of standard output
+	if _, err := fmt.Fprintf(out, "applied %d steps %v\n", len(applied), applied); err != nil {
+		return fmt.Errorf("print steps: %w", err)
+	}
+	return nil
 }

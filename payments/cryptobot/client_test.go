@@ -97,10 +97,16 @@ func TestCreateInvoiceAsksForTheOrder(t *testing.T) {
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Error(diff)
 	}
-	got := []any{stored.CurrencyType, stored.Fiat, stored.Amount, stored.AcceptedAssets, stored.Payload,
-		stored.Description, stored.AllowComments, stored.PaidBtnName, stored.PaidBtnURL}
-	if diff := cmp.Diff([]any{"fiat", "RUB", "199", []string{"USDT", "TON"}, o.ID.String(),
-		"VPN 30 дней", false, "openBot", "https://t.me/sallyport_bot?start=paid"}, got); diff != "" {
+	got := []any{
+		stored.CurrencyType, stored.Fiat, stored.Amount, stored.AcceptedAssets, stored.Payload,
+		stored.Description, stored.AllowComments, stored.PaidBtnName, stored.PaidBtnURL,
+	}
+	if diff := cmp.Diff([]any{
+		"fiat", "RUB", "199",
+		[]string{"USDT", "TON"},
+		o.ID.String(),
+		"VPN 30 дней", false, "openBot", "https://t.me/sallyport_bot?start=paid",
+	}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -115,7 +115,10 @@ func (i *invoice) UnmarshalJSON(raw []byte) error {
 		return errors.New("an invoice is an object")
 	}
 	i.raw = bytes.Clone(raw)
-	return json.Unmarshal(raw, &i.fields)
+	if err := json.Unmarshal(raw, &i.fields); err != nil {
+		return fmt.Errorf("invoice: %w", err)
+	}
+	return nil
 }
 
 // invoices is a list of invoices, which comes as an array or as an object with
@@ -130,11 +133,11 @@ func (l *invoices) UnmarshalJSON(raw []byte) error {
 			Items []json.RawMessage `json:"items"`
 		}
 		if err := json.Unmarshal(raw, &page); err != nil {
-			return err
+			return fmt.Errorf("list of invoices: %w", err)
 		}
 		rows = page.Items
 	} else if err := json.Unmarshal(raw, &rows); err != nil {
-		return err
+		return fmt.Errorf("list of invoices: %w", err)
 	}
 	for _, row := range rows {
 		var one invoice

@@ -135,20 +135,30 @@ func TestParseReadsOddFields(t *testing.T) {
 		want         shop.PaymentEvent
 	}{
 		{"an id as a string", `"invoice_id":"7","fiat":"RUB","amount":"1"`, shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(100)}},
-		{"numbers for strings", `"invoice_id":7,"fiat":"RUB","amount":199.5,"payload":12,"paid_amount":2.5e-7,"paid_asset":"TON"`,
-			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(19950), OrderRef: "12", PaidAsset: "TON", PaidAmount: "0.00000025"}},
-		{"nulls everywhere", `"invoice_id":7,"fiat":"RUB","amount":"5.00","paid_asset":null,"paid_amount":null,"payload":null,"paid_at":null`,
-			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500)}},
-		{"the fee in the old field", `"invoice_id":7,"fiat":"RUB","amount":"5","fee_asset":"TON","fee":"1E-3"`,
-			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500), FeeAsset: "TON", FeeAmount: "0.001"}},
+		{
+			"numbers for strings", `"invoice_id":7,"fiat":"RUB","amount":199.5,"payload":12,"paid_amount":2.5e-7,"paid_asset":"TON"`,
+			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(19950), OrderRef: "12", PaidAsset: "TON", PaidAmount: "0.00000025"},
+		},
+		{
+			"nulls everywhere", `"invoice_id":7,"fiat":"RUB","amount":"5.00","paid_asset":null,"paid_amount":null,"payload":null,"paid_at":null`,
+			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500)},
+		},
+		{
+			"the fee in the old field", `"invoice_id":7,"fiat":"RUB","amount":"5","fee_asset":"TON","fee":"1E-3"`,
+			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500), FeeAsset: "TON", FeeAmount: "0.001"},
+		},
 		{"a large exponent", `"invoice_id":7,"fiat":"RUB","amount":1.5e2`, shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(15000)}},
 		{"an absurd exponent", `"invoice_id":7,"fiat":"RUB","amount":1e999999999`, shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(0)}},
 		{"a negative amount", `"invoice_id":7,"fiat":"RUB","amount":"-5"`, shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(0)}},
 		{"an amount finer than money", `"invoice_id":7,"fiat":"RUB","amount":"5.001"`, shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(0)}},
-		{"things that are no amounts", `"invoice_id":7,"fiat":"RUB","amount":{"x":1},"fee_amount":[1],"paid_amount":"lots"`,
-			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(0)}},
-		{"an unknown asset", `"invoice_id":7,"fiat":"RUB","amount":"5","paid_asset":"DOGS","paid_amount":"1000"`,
-			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500), PaidAsset: "DOGS", PaidAmount: "1000"}},
+		{
+			"things that are no amounts", `"invoice_id":7,"fiat":"RUB","amount":{"x":1},"fee_amount":[1],"paid_amount":"lots"`,
+			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(0)},
+		},
+		{
+			"an unknown asset", `"invoice_id":7,"fiat":"RUB","amount":"5","paid_asset":"DOGS","paid_amount":"1000"`,
+			shop.PaymentEvent{ExternalID: "7", Invoiced: roubles(500), PaidAsset: "DOGS", PaidAmount: "1000"},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -110,7 +110,7 @@ func unknownField(c *call, name string, u *botapi.UnknownField) error {
 
 // value decodes what was written; text stays text unless the parameter is an object or an array.
 func (a arg) value(field botapi.Field) any {
-	structured := a.form == formOther || !(field.Takes("String") || field.Takes("InputFile"))
+	structured := a.form == formOther || (!field.Takes("String") && !field.Takes("InputFile"))
 	if !structured {
 		return a.text
 	}

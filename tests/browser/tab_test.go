@@ -46,9 +46,9 @@ type tab struct {
 }
 
 // openTab opens a tab at an address; it fails the test at its end if the page complained.
-func openTab(t *testing.T, in context.Context, v view, address string) *tab {
+func openTab(t *testing.T, w world, v view, address string) *tab {
 	t.Helper()
-	ctx, closeTab := chromedp.NewContext(in, chromedp.WithNewBrowserContext())
+	ctx, closeTab := chromedp.NewContext(w.browser, chromedp.WithNewBrowserContext())
 	p := &tab{t: t, ctx: ctx, view: v, seen: &watch{}}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -107,7 +107,7 @@ func (p *tab) wait(what, expression string, args ...any) {
 func (p *tab) poll(expression string, args []any) error {
 	_, err := chromedp.Run(p.ctx, chromedp.PollFunction[bool](function("return Boolean("+expression+")"),
 		chromedp.WithPollingArgs(args...), chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(look)))
-	return err //nolint:wrapcheck // the caller says what was waited for
+	return err
 }
 
 func function(body string) string { return "(...args) => {" + pageScript + "\n" + body + "}" }

@@ -56,7 +56,7 @@ func describe(o *runtime.RemoteObject) string {
 	if o.Description != "" {
 		return o.Description
 	}
-	return fmt.Sprintf("%s", o.Value)
+	return string(o.Value)
 }
 
 func (w *watch) add(format string, args ...any) {

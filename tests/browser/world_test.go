@@ -18,7 +18,7 @@ func (w world) panel(t *testing.T) {
 }
 
 func (w world) breakAndHeal(t *testing.T, v view) {
-	p := openTab(t, w.browser, v, w.chat(2201, "Vera", "en"))
+	p := openTab(t, w, v, w.chat(2201, "Vera", "en"))
 	if v.phone {
 		p.click("#side-open", "")
 	}
@@ -46,11 +46,11 @@ func (w world) payPage(t *testing.T) {
 	p.order()
 	address := value[string](p, "document.querySelector('.key[data-url]').dataset.url")
 	for _, v := range views()[:3] {
-		q := openTab(t, w.browser, v, address)
+		q := openTab(t, w, v, address)
 		q.wait("the sum", `document.querySelector(".sum")?.textContent.match(/149\s*₽/)`)
 		q.inspect("41-pay-page")
 	}
-	q := openTab(t, w.browser, views()[3], address)
+	q := openTab(t, w, views()[3], address)
 	q.click("button[type=submit]", "with USDT")
 	q.wait("Paid", `document.querySelector("[data-status=paid]")`)
 	q.inspect("42-paid-page")
@@ -62,7 +62,7 @@ func (w world) payPage(t *testing.T) {
 		break
 	}
 	q.wait("a chat", "document.querySelector('#log')")
-	lost := openTab(t, w.browser, views()[0], w.chatURL+"/pay/IVnosuchinvoice")
+	lost := openTab(t, w, views()[0], w.chatURL+"/pay/IVnosuchinvoice")
 	lost.seen.allow("404")
 	lost.wait("what is wrong", "document.querySelector('main').innerText.includes('No such invoice')")
 	lost.inspect("43-no-invoice")
@@ -70,7 +70,7 @@ func (w world) payPage(t *testing.T) {
 
 // keyboard walks without a mouse.
 func (w world) keyboard(t *testing.T) {
-	p := openTab(t, w.browser, views()[2], w.chat(2203, "Vera", ""))
+	p := openTab(t, w, views()[2], w.chat(2203, "Vera", ""))
 	p.wait("START", "seen(document.querySelector('#start'))")
 	p.tabTo("START")
 	p.keys("\r")
