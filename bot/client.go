@@ -61,8 +61,12 @@ func (c *Client) Upload(ctx context.Context, method string, params tgbotapi.Para
 func (c *Client) do(ctx context.Context, method string, result any, call func(*tgbotapi.BotAPI) (*tgbotapi.APIResponse, error)) error {
 	return c.host.Do(ctx, method, func(ctx context.Context) error {
 		api := c.api // the library takes no context: each call has a copy bound to its own
-		api.Client = bound{ctx: ctx, client: c.http}
+		var status string
+		api.Client = bound{ctx: ctx, client: c.http, status: &status}
 		answer, err := call(&api)
+		if _, junk := errors.AsType[*json.SyntaxError](err); junk || errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%s, and not by the Bot API", status)
+		}
 		if err != nil {
 			return translate(method, answer, err)
 		}
@@ -81,6 +85,7 @@ func (c *Client) do(ctx context.Context, method string, result any, call func(*t
 type bound struct {
 	ctx    context.Context
 	client *http.Client
+	status *string // of the answer
 }
 
 // Do implements the library's HTTPClient.
@@ -92,6 +97,7 @@ func (b bound) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	*b.status = resp.Status
 	resp.Body = struct {
 		io.Reader
 		io.Closer

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sallyport/shop"
 )
@@ -45,6 +46,11 @@ func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
 	default:
 		return fmt.Errorf("notice %q is not known", msg.Notice)
 	}
+}
+
+// Describe says what an order buys.
+func (m *Messenger) Describe(l shop.Language, p shop.Plan, period time.Duration) string {
+	return name(p.Name, l) + ", " + m.display.texts.period(l, period)
 }
 
 func (m *Messenger) send(ctx context.Context, user shop.UserID, screen Screen) error {

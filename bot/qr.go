@@ -3,18 +3,15 @@ package bot
 import (
 	"fmt"
 
-	"github.com/skip2/go-qrcode"
+	"rsc.io/qr"
 )
 
-// qrSize is the picture's side in pixels: large enough for a phone held away,
-// small enough to stay under what Telegram throttles.
-const qrSize = 640
-
-// qrPNG returns content as a QR code picture.
+// qrPNG returns content as a QR code picture, large enough for a phone held away
+// and far below what Telegram throttles.
 func qrPNG(content string) ([]byte, error) {
-	png, err := qrcode.Encode(content, qrcode.Medium, qrSize)
+	code, err := qr.Encode(content, qr.M)
 	if err != nil {
 		return nil, fmt.Errorf("draw qr code: %w", err)
 	}
-	return png, nil
+	return code.PNG(), nil // eight pixels a module
 }

@@ -59,7 +59,7 @@ func (s *server) serve(ctx context.Context, handler http.Handler) {
 // stop ends the server; requests under way are told by their context.
 func (s *server) stop() error {
 	if s.http == nil {
-		return s.listener.Close() //nolint:wrapcheck // names itself
+		return s.listener.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), serveStop)
 	defer cancel()
@@ -68,7 +68,7 @@ func (s *server) stop() error {
 		err = s.http.Close()
 	}
 	<-s.ended
-	return err //nolint:wrapcheck // names itself
+	return err
 }
 
 // internet is all that can be reached through the tunnel.

@@ -96,7 +96,7 @@ func (w *World) start(ctx context.Context, cfg Config) error {
 // removeFile sees that there is no such file.
 func removeFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err //nolint:wrapcheck // names itself
+		return err
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Notice is what a customer is told without having asked.
@@ -30,6 +31,8 @@ type Message struct {
 // customer has blocked us, KindLimited or KindUnavailable if it must be tried again.
 type Messenger interface {
 	Deliver(ctx context.Context, m Message) error
+	// Describe says in a few plain words what an order buys.
+	Describe(l Language, p Plan, period time.Duration) string
 }
 
 // Notify tells the customer. A customer who has blocked the bot is noted as such,

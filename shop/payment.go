@@ -129,11 +129,11 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 			return found, err
 		}
 	}
-	return s.gateway.CreateInvoice(ctx, o, s.describe(o))
-}
-
-func (s *Shop) describe(o Order) string {
-	return fmt.Sprintf("%s, %s", s.PlanOf(o).Name[English], o.PeriodID)
+	user, err := s.store.User(ctx, o.UserID)
+	if err != nil {
+		return Invoice{}, err
+	}
+	return s.gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o), o.Period))
 }
 
 // AskAboutPayments has the provider asked about unpaid invoices soon.

@@ -71,7 +71,7 @@ func (c *cover) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
 		if err != nil {
-			return nil, err //nolint:wrapcheck // for http.Server, which looks at it
+			return nil, err
 		}
 		if !c.isProbe() {
 			return conn, nil

@@ -94,7 +94,7 @@ func (c *Cluster) DropDatabase(ctx context.Context, name string) error {
 func (c *Cluster) exec(ctx context.Context, sql string) error {
 	return c.session(ctx, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, sql)
-		return err //nolint:wrapcheck // the callers wrap
+		return err
 	})
 }
 

@@ -194,10 +194,10 @@ func (c *Cluster) await(ctx context.Context, server *process.Process) error {
 func (c *Cluster) ping(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, c.SocketURL("postgres"))
 	if err != nil {
-		return err //nolint:wrapcheck // only asked whether, and quoted by await
+		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return conn.Ping(ctx) //nolint:wrapcheck // as above
+	return conn.Ping(ctx)
 }
 
 // lines is a writer that logs each line at debug level.

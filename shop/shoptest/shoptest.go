@@ -237,6 +237,11 @@ func (m *Messenger) Sent() (sent []shop.Message) {
 	return slices.Clone(m.sent)
 }
 
+// Describe implements shop.Messenger.
+func (m *Messenger) Describe(_ shop.Language, p shop.Plan, _ time.Duration) string {
+	return string(p.ID)
+}
+
 // Deliver implements shop.Messenger.
 func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
 	if err := shop.Free(ctx); err != nil {
