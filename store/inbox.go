@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/shop"
@@ -41,25 +43,40 @@ type updateRow struct {
 
 // ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
 // first waiting update. ok is false if there is none due or if another holds the lane.
+//
+// The lease and the look are two statements sent at once: the look must see what
+// the holder before had finished, so its snapshot must be younger than the lease.
 func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (u shop.Update, ok bool, err error) {
-	err = s.use(ctx, "claim update", func(ctx context.Context, conn *pgxpool.Conn) error {
-		row, err := one[updateRow](ctx, conn, shop.ErrNotFound, `
-			WITH lease AS (
-				INSERT INTO lanes (lane, holder, leased_until) VALUES ($1, $2, now() + $3)
-				ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
-				WHERE lanes.holder = excluded.holder OR lanes.leased_until < now()
-				RETURNING lane
-			)
-			SELECT update_id, lane, kind, body, received_at, attempt, run_after <= now() AS due
-			FROM inbox JOIN lease USING (lane)
-			WHERE state = 'waiting'
-			ORDER BY arrival LIMIT 1`, lane, holder, lease)
-		if errors.Is(err, shop.ErrNotFound) {
+	var batch pgx.Batch
+	var leased bool
+	batch.Queue(`
+		INSERT INTO lanes (lane, holder, leased_until) VALUES ($1, $2, now() + $3)
+		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
+		WHERE lanes.holder = excluded.holder OR lanes.leased_until < now()`, lane, holder, lease).
+		Exec(func(tag pgconn.CommandTag) error {
+			leased = tag.RowsAffected() == 1
 			return nil
-		}
-		ok = row.Due
-		u = shop.Update{ID: row.UpdateID, Lane: row.Lane, Kind: row.Kind, Body: row.Body, ReceivedAt: row.ReceivedAt, Attempt: row.Attempt}
-		return err
+		})
+	batch.Queue(`
+		SELECT update_id, lane, kind, body, received_at, attempt, run_after <= now() AS due
+		FROM inbox
+		WHERE lane = $1 AND state = 'waiting'
+		ORDER BY arrival LIMIT 1`, lane).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByName[updateRow])
+			if err != nil || len(found) == 0 {
+				return err
+			}
+			first := found[0]
+			ok = leased && first.Due
+			u = shop.Update{
+				ID: first.UpdateID, Lane: first.Lane, Kind: first.Kind, Body: first.Body,
+				ReceivedAt: first.ReceivedAt, Attempt: first.Attempt,
+			}
+			return nil
+		})
+	err = s.use(ctx, "claim update", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
 	})
 	return u, ok && err == nil, err
 }

@@ -34,6 +34,7 @@ type program struct {
 	web, work  *store.Store
 	client     *bot.Client
 	gateway    *cryptobot.Client
+	front      *bot.Bot
 	lanes      *bot.Lanes
 	workers    *workers.Workers
 	health     *api.Health
@@ -144,15 +145,15 @@ func (p *program) buildShop(context.Context) error {
 		})
 	}
 	web := shopOver(p.web)
-	front := bot.New(web, p.client, bot.NewDisplay(sender, p.web, texts, bot.Reply))
+	p.front = bot.New(web, p.client, bot.NewDisplay(sender, p.web, texts, bot.Reply))
 	p.lanes = bot.NewLanes(bot.LanesConfig{
-		Inbox: p.web, Handle: front.Handle, Holder: holder(), Stop: stopWorking,
+		Inbox: p.web, Handle: p.front.Handle, Holder: holder(), Stop: stopWorking,
 		Logger: p.log.Named("lanes"), Metrics: p.metrics,
 	})
 	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
 		return err
 	}
-	p.buildEdge(web, front)
+	p.buildEdge(web)
 	return nil
 }
 
@@ -178,10 +179,10 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	return w, nil
 }
 
-func (p *program) buildEdge(web *shop.Shop, front *bot.Bot) {
+func (p *program) buildEdge(web *shop.Shop) {
 	p.health = api.NewHealth(version, p.probes()...)
 	edge := api.New(api.Config{
-		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: front.Checkout,
+		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: p.front.Checkout,
 		Payment: p.readPayment, Settle: web.Settle, Health: p.health,
 		Logger: p.log.Named("edge"), Metrics: p.metrics,
 	})

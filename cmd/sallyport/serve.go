@@ -85,7 +85,7 @@ func (p *program) run(ctx context.Context) error {
 		}
 		return p.workUntil(ctx)
 	})
-	g.Go(func() error { p.keepWebhook(ctx); return nil })
+	g.Go(func() error { p.introduce(ctx); return nil })
 	context.AfterFunc(ctx, func() { p.health.SetServing(false) })
 	if err := g.Wait(); err != nil {
 		return err

@@ -10,21 +10,31 @@ import (
 	"sallyport/bot"
 )
 
-// keepWebhook tells Telegram where to deliver, again and again until it is told.
-func (p *program) keepWebhook(ctx context.Context) {
+// introduce tells Telegram where to deliver and what the bot's commands are.
+func (p *program) introduce(ctx context.Context) {
+	p.untilDone(ctx, "webhook", p.setWebhook)
+	p.untilDone(ctx, "commands", p.front.Introduce)
+}
+
+func (p *program) setWebhook(ctx context.Context) error {
 	webhook := bot.Webhook{
 		URL: p.config.under(api.TelegramPath), Secret: string(p.config.WebhookSecret), MaxConnections: p.config.MaxWebhooks,
 	}
+	return p.client.SetWebhook(ctx, webhook)
+}
+
+// untilDone tries again and again, ever more rarely, until do succeeds or ctx ends.
+func (p *program) untilDone(ctx context.Context, what string, do func(context.Context) error) {
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
-		err := p.client.SetWebhook(ctx, webhook)
+		err := do(ctx)
 		if err == nil {
-			p.log.Info("webhook set")
+			p.log.Info("telegram told", zap.String("what", what))
 			return
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		p.log.Error("webhook not set, trying again", zap.Error(err), zap.Duration("after", pause))
+		p.log.Error("telegram not told, trying again", zap.String("what", what), zap.Error(err), zap.Duration("after", pause))
 		select {
 		case <-ctx.Done():
 			return

@@ -239,6 +239,7 @@ func (w world) people(t *testing.T) {
 // markup is what no message may bring into the page.
 func (w world) markup(t *testing.T) {
 	p := openTab(t, w, views()[2], w.chat(2106, "Vera", "en"))
+	p.seen.allow("Content Security Policy") // it would stop what is in the markup, too
 	got := value[string](p, `import("/assets/html.js").then(({ rich }) => {
 		const box = document.createElement("div");
 		box.append(rich('<b onclick="x()" style="color:red">a</b><img src="x" onerror="x()"><script>x()</script>' +

@@ -1,0 +1,153 @@
+package sandbox_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/sandbox"
+	"sallyport/sandbox/telegram"
+)
+
+// patience is how long a customer waits for an answer before they press again.
+const patience = 3 * time.Second
+
+// customer is someone who presses again when nothing happens, as people do.
+type customer struct {
+	*sandbox.Person
+	world *sandbox.World
+	id    int64
+	known bool             // has chosen a language
+	pays  func(id int64)   // called right after each payment, if set
+	bills map[int64]string // what was paid: the invoice's id, and its order
+}
+
+func newCustomer(w *sandbox.World, id int64) *customer {
+	return &customer{
+		Person: w.Person(telegram.User{
+			ID: id, FirstName: fmt.Sprint("Customer", id), Username: fmt.Sprint("user", id), LanguageCode: "en",
+		}),
+		world: w, id: id, bills: make(map[int64]string),
+	}
+}
+
+// shown is the text of the newest message that the bot shows.
+func (c *customer) shown(chat telegram.Chat) string {
+	for _, m := range slices.Backward(chat.Messages) {
+		if m.FromBot && !m.Deleted {
+			return m.Text
+		}
+	}
+	return ""
+}
+
+// await waits until the chat is as wanted.
+func (c *customer) await(ctx context.Context, wanted func(telegram.Chat) bool) error {
+	for seen := int64(-1); ; {
+		chat, err := c.world.Telegram.Wait(ctx, c.id, seen)
+		if err != nil {
+			return fmt.Errorf("customer %d sees %q: %w", c.id, c.shown(chat), err)
+		}
+		if wanted(chat) {
+			return nil
+		}
+		seen = chat.Version
+	}
+}
+
+// until acts, again and again, until the newest message shows the text.
+func (c *customer) until(ctx context.Context, text string, act func() error) error {
+	shows := func(chat telegram.Chat) bool { return strings.Contains(c.shown(chat), text) }
+	for {
+		refused := act() // what is not there yet is there next time
+		try, cancel := context.WithTimeout(ctx, patience)
+		unseen := c.await(try, shows)
+		cancel()
+		if unseen == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("want %q (the last press: %v): %w", text, refused, unseen)
+		}
+	}
+}
+
+func (c *customer) presses(label string) func() error {
+	return func() error {
+		_, err := c.Press(label)
+		return err
+	}
+}
+
+func (c *customer) writes(text string) func() error {
+	return func() error { return c.Write(text) }
+}
+
+// greets brings a new customer to the menu.
+func (c *customer) greets(ctx context.Context) error {
+	if c.known {
+		return nil
+	}
+	if err := c.until(ctx, "Choose your language", c.writes("/start")); err != nil {
+		return err
+	}
+	c.known = true
+	return c.until(ctx, "Fast and private", c.presses("English"))
+}
+
+// orders walks to the pay page and returns its address.
+func (c *customer) orders(ctx context.Context) (string, error) {
+	if err := c.greets(ctx); err != nil {
+		return "", err
+	}
+	for _, step := range []struct {
+		see string
+		act func() error
+	}{
+		{"Choose a plan", c.writes("/buy")},
+		{"For how long?", c.presses("Plus")},
+		{"How would you like to pay?", c.presses("30 days")},
+	} {
+		if err := c.until(ctx, step.see, step.act); err != nil {
+			return "", err
+		}
+	}
+	first := true
+	if err := c.until(ctx, "Press the button and pay", func() error {
+		label := "Refresh" // of an order whose invoice is late
+		if _, err := c.Press(label); err == nil && !first {
+			return nil
+		}
+		first = false
+		return c.presses("CryptoBot")()
+	}); err != nil {
+		return "", err
+	}
+	pressed, err := c.Press("Pay")
+	return pressed.URL, err
+}
+
+// buys walks from wherever the customer is to one more period of 30 days, and
+// waits for the key.
+func (c *customer) buys(ctx context.Context) error {
+	address, err := c.orders(ctx)
+	if err != nil {
+		return err
+	}
+	newest := len(c.world.Telegram.Chat(c.id).Messages)
+	invoice, err := c.Pay(address)
+	if err != nil {
+		return fmt.Errorf("customer %d pays %s: %w", c.id, address, err)
+	}
+	c.bills[invoice.ID] = invoice.Payload
+	if c.pays != nil {
+		c.pays(c.id)
+	}
+	return c.await(ctx, func(chat telegram.Chat) bool {
+		return slices.ContainsFunc(chat.Messages[newest:], func(m telegram.Message) bool {
+			return m.FromBot && strings.Contains(m.Text, "vless://")
+		})
+	})
+}
