@@ -19,9 +19,8 @@ type customer struct {
 	*sandbox.Person
 	world *sandbox.World
 	id    int64
-	known bool             // has chosen a language
-	pays  func(id int64)   // called right after each payment, if set
-	bills map[int64]string // what was paid: the invoice's id, and its order
+	known bool           // has chosen a language
+	pays  func(id int64) // called right after each payment, if set
 }
 
 func newCustomer(w *sandbox.World, id int64) *customer {
@@ -29,7 +28,7 @@ func newCustomer(w *sandbox.World, id int64) *customer {
 		Person: w.Person(telegram.User{
 			ID: id, FirstName: fmt.Sprint("Customer", id), Username: fmt.Sprint("user", id), LanguageCode: "en",
 		}),
-		world: w, id: id, bills: make(map[int64]string),
+		world: w, id: id,
 	}
 }
 
@@ -114,19 +113,41 @@ func (c *customer) orders(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	first := true
-	if err := c.until(ctx, "Press the button and pay", func() error {
-		label := "Refresh" // of an order whose invoice is late
-		if _, err := c.Press(label); err == nil && !first {
-			return nil
-		}
-		first = false
-		return c.presses("CryptoBot")()
-	}); err != nil {
+	if err := c.until(ctx, "Press the button and pay", c.asksForInvoice); err != nil {
 		return "", err
 	}
 	pressed, err := c.Press("Pay")
 	return pressed.URL, err
+}
+
+// asksForInvoice presses the button for it, or refreshes an order whose invoice is late.
+func (c *customer) asksForInvoice() error {
+	if _, err := c.Press("CryptoBot"); err == nil {
+		return nil
+	}
+	return c.presses("Refresh")()
+}
+
+// settles pays the invoice of a pay page, and returns how many messages the chat
+// had before.
+func (c *customer) settles(address string) (before int, err error) {
+	before = len(c.world.Telegram.Chat(c.id).Messages)
+	if _, err := c.Pay(address); err != nil {
+		return before, fmt.Errorf("customer %d pays %s: %w", c.id, address, err)
+	}
+	if c.pays != nil {
+		c.pays(c.id)
+	}
+	return before, nil
+}
+
+// receives waits for a message after the first few that has the text.
+func (c *customer) receives(ctx context.Context, before int, text string) error {
+	return c.await(ctx, func(chat telegram.Chat) bool {
+		return slices.ContainsFunc(chat.Messages[before:], func(m telegram.Message) bool {
+			return m.FromBot && strings.Contains(m.Text, text)
+		})
+	})
 }
 
 // buys walks from wherever the customer is to one more period of 30 days, and
@@ -136,18 +157,9 @@ func (c *customer) buys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	newest := len(c.world.Telegram.Chat(c.id).Messages)
-	invoice, err := c.Pay(address)
+	before, err := c.settles(address)
 	if err != nil {
-		return fmt.Errorf("customer %d pays %s: %w", c.id, address, err)
+		return err
 	}
-	c.bills[invoice.ID] = invoice.Payload
-	if c.pays != nil {
-		c.pays(c.id)
-	}
-	return c.await(ctx, func(chat telegram.Chat) bool {
-		return slices.ContainsFunc(chat.Messages[newest:], func(m telegram.Message) bool {
-			return m.FromBot && strings.Contains(m.Text, "vless://")
-		})
-	})
+	return c.receives(ctx, before, "vless://")
 }

@@ -1,0 +1,286 @@
+package bot_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport/bot"
+	"sallyport/outbound"
+	"sallyport/sandbox/telegram"
+	"sallyport/shop"
+	"sallyport/shop/shoptest"
+	"sallyport/store"
+)
+
+// front is a bot over a real database and the emulator of Telegram; updates are
+// given to it by hand.
+type front struct {
+	*bot.Bot
+	t         *testing.T
+	telegram  *telegram.Server
+	client    *bot.Client
+	sender    *bot.Sender
+	store     *store.Store
+	shop      *shop.Shop
+	messenger *bot.Messenger
+	gateway   *shoptest.Gateway
+	seen      int
+}
+
+const ann = int64(500)
+
+func newFront(t *testing.T) *front {
+	t.Helper()
+	f := &front{t: t, telegram: telegram.New(telegram.Config{Token: token, Limits: telegram.Limits{Disabled: true}}), store: server.Open(t), gateway: shoptest.NewGateway()}
+	t.Cleanup(f.telegram.Close)
+	api := httptest.NewServer(f.telegram)
+	t.Cleanup(api.Close)
+	f.client = bot.NewClient(token, api.URL, outbound.New(outbound.Config{Name: "telegram"}))
+	t.Cleanup(f.client.Close)
+	texts, err := bot.NewTexts(time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.sender = bot.NewSender(f.client)
+	f.messenger = bot.NewMessenger(bot.NewDisplay(f.sender, f.store, texts, bot.Notice))
+	var c atomic.Pointer[shop.Catalogue]
+	c.Store(&shop.Catalogue{Support: "@help", Plans: []shop.Plan{{
+		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic"}, Description: map[shop.Language]string{shop.English: "A & B"},
+		Periods: []shop.Period{{ID: "30d", Length: 720 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}}},
+	}}})
+	f.shop = shop.New(shop.Config{
+		Store: f.store, Catalogue: &c, Nodes: []shop.Node{shoptest.NewNode("de1")}, Gateway: f.gateway,
+		Messenger: f.messenger, Assets: []string{"USDT"},
+	})
+	f.Bot = bot.New(f.shop, f.client, bot.NewDisplay(f.sender, f.store, texts, bot.Reply))
+	return f
+}
+
+// handle gives the bot one update.
+func (f *front) handle(kind, body string) error {
+	f.t.Helper()
+	f.seen++
+	return f.Handle(f.t.Context(), shop.Update{ID: int64(f.seen), Kind: kind, Body: []byte(body)})
+}
+
+// write has Ann write a text.
+func (f *front) write(text string) {
+	f.t.Helper()
+	if _, err := f.telegram.SendText(telegram.User{ID: ann, FirstName: "<Ann>", LanguageCode: "en"}, text); err != nil {
+		f.t.Fatal(err)
+	}
+	err := f.handle("message", fmt.Sprintf(`{"update_id":1,"message":{"message_id":1,"from":{"id":%d,"first_name":"<Ann>","language_code":"en"},"chat":{"id":%d,"type":"private"},"text":%q}}`, ann, ann, text))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// press has Ann press a button under a message; text is what the message says.
+func (f *front) press(message int, data, text string) error {
+	f.t.Helper()
+	return f.handle("callback_query", fmt.Sprintf(`{"update_id":1,"callback_query":{"id":"no such query","from":{"id":%d,"first_name":"<Ann>","language_code":"en"},"message":{"message_id":%d,"chat":{"id":%d,"type":"private"},"text":%q},"data":%q}}`, ann, message, ann, text, data))
+}
+
+func (f *front) screens() []telegram.Message {
+	return slices.DeleteFunc(f.telegram.Chat(ann).Messages, func(m telegram.Message) bool { return !m.FromBot || m.Deleted })
+}
+
+// only returns the one screen there should be, which should say text.
+func (f *front) only(text string) telegram.Message {
+	f.t.Helper()
+	screens := f.screens()
+	if len(screens) != 1 || !strings.Contains(screens[0].Text, text) {
+		f.t.Fatalf("want one screen that says %q, have %+v", text, screens)
+	}
+	return screens[0]
+}
+
+func (f *front) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func TestScreensAreEditedInPlace(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	first := f.only("Choose your language")
+	f.must(f.press(first.ID, "language:en", first.Text))
+	if m := f.only("Hello, <Ann>!"); m.ID != first.ID {
+		t.Error("a new message instead of an edit")
+	}
+	for _, step := range [][2]string{{"plans", "A & B"}, {"plan:basic", "For how long?"}, {"buy:basic:30d", "149 ₽"}, {"menu", "private internet"}, {"menu", "private internet"}} {
+		f.must(f.press(first.ID, step[0], "x"))
+		f.only(step[1])
+	}
+	f.write("/profile")
+	if m := f.only("You have no access yet"); m.ID == first.ID {
+		t.Error("a command is answered below it")
+	}
+}
+
+func TestAScreenThatIsGoneIsSentAnew(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	gone := f.only("Choose your language")
+	f.must(f.sender.Delete(t.Context(), ann, int64(gone.ID)))
+	f.must(f.press(gone.ID, "language:en", gone.Text))
+	f.only("Hello, <Ann>!")
+}
+
+func TestAPressUnderAPictureIsAnsweredBelowIt(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	f.must(f.handle("callback_query", fmt.Sprintf(`{"update_id":1,"callback_query":{"id":"q","from":{"id":%d},"message":{"message_id":99,"chat":{"id":%d,"type":"private"},"caption":"x"},"data":"menu"}}`, ann, ann)))
+	f.only("private internet")
+}
+
+func TestOddPressesAreAnsweredKindly(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	for _, data := range []string{
+		"", ":", "nothing", "plan", "plan:gold", "buy:basic:1d", "pay:::::", "pay:basic:9d", "order:", "order:junk",
+		"order:" + shop.NewOrderID().String(), "cancel:" + shop.NewOrderID().String(), "language:xx", strings.Repeat("я", 32),
+	} {
+		f.must(f.press(screen.ID, data, "x"))
+		f.only("out of date")
+		f.must(f.press(screen.ID, "menu", "x"))
+	}
+	f.must(f.handle("callback_query", fmt.Sprintf(`{"update_id":1,"callback_query":{"id":"q","from":{"id":%d},"data":"menu"}}`, ann))) // no message at all
+	f.only("private internet")
+}
+
+func TestWhatIsNotForUsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	before := f.telegram.Chat(ann).Version
+	for _, body := range []string{
+		`{"update_id":1,"message":{"message_id":1,"from":{"id":500},"chat":{"id":-100,"type":"supergroup"},"text":"/start"}}`,
+		`{"update_id":1,"message":{"message_id":1,"from":{"id":7,"is_bot":true},"chat":{"id":7,"type":"private"},"text":"/start"}}`,
+		`{"update_id":1,"message":{"message_id":1,"chat":{"id":500,"type":"private"}}}`,
+		`{"update_id":1,"edited_message":{"message_id":1,"from":{"id":500},"chat":{"id":500,"type":"private"},"text":"x"}}`,
+		`{"update_id":1,"chat_boost":{}}`, `{"update_id":1}`,
+	} {
+		f.must(f.handle("other", body))
+	}
+	if after := f.telegram.Chat(ann).Version; after != before {
+		t.Errorf("%d changes in the chat", after-before)
+	}
+	if err := f.handle("message", `[]`); shop.KindOf(err) != shop.KindInvalid {
+		t.Errorf("junk: %v", err)
+	}
+	err := f.handle("message", `{"update_id":1,"message":{"message_id":1,"from":{"id":500},"chat":{"id":500,"type":"private"},"successful_payment":{"currency":"XTR"}}}`)
+	if shop.KindOf(err) != shop.KindNotFound {
+		t.Errorf("money that nobody asked for must be kept for an operator: %v", err)
+	}
+}
+
+func TestBlockingAndComingBackIsNoted(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	for _, step := range []struct {
+		status    string
+		reachable bool
+	}{{"kicked", false}, {"member", true}} {
+		f.must(f.handle("my_chat_member", fmt.Sprintf(`{"update_id":1,"my_chat_member":{"from":{"id":%d},"chat":{"id":%d,"type":"private"},"new_chat_member":{"status":%q}}}`, ann, ann, step.status)))
+		if u, err := f.store.User(t.Context(), shop.UserID(ann)); err != nil || u.Reachable != step.reachable {
+			t.Errorf("%s: %+v, %v", step.status, u, err)
+		}
+	}
+}
+
+func TestTheInvoiceAppearsOnlyWhereTheCustomerStillLooks(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	preparing := f.only("Preparing your invoice")
+	order := f.orderOf(preparing)
+	f.must(f.shop.OpenInvoice(t.Context(), order))
+	invoice := shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeInvoice, OrderID: order}
+	f.must(f.press(screen.ID, "menu", "x"))
+	f.must(f.shop.Notify(t.Context(), invoice))
+	f.only("private internet")
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	f.only("pay in @CryptoBot")
+	if n := f.gateway.Made(); n != 1 {
+		t.Errorf("%d invoices", n)
+	}
+}
+
+func (f *front) orderOf(m telegram.Message) shop.OrderID {
+	f.t.Helper()
+	_, text, _ := strings.Cut(m.Keyboard[0][0].Data, ":")
+	id, err := shop.ParseOrderID(text)
+	f.must(err)
+	return id
+}
+
+func TestCheckoutIsRefusedWithAReason(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	f.must(f.client.Call(t.Context(), "sendInvoice", map[string]string{
+		"chat_id": fmt.Sprint(ann), "title": "x", "description": "x", "payload": shop.NewOrderID().String(),
+		"currency": "XTR", "prices": `[{"label":"x","amount":5}]`,
+	}, nil))
+	invoice := f.screens()[1]
+	done := make(chan error, 1)
+	go func() { done <- f.telegram.PayStars(ann, invoice.ID) }()
+	if err := f.answerCheckouts(done); err == nil || !strings.Contains(err.Error(), "cannot be paid") {
+		t.Errorf("paid for an unknown order: %v", err)
+	}
+}
+
+// answerCheckouts plays the webhook: it takes updates by polling until paying ends.
+func (f *front) answerCheckouts(done <-chan error) error {
+	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+	defer cancel()
+	for offset := 0; ; {
+		var updates []map[string]any
+		f.must(f.client.Call(ctx, "getUpdates", map[string]string{"offset": fmt.Sprint(offset), "allowed_updates": `["pre_checkout_query"]`}, &updates))
+		for _, u := range updates {
+			offset = int(u["update_id"].(float64)) + 1
+			if q, ok := u["pre_checkout_query"].(map[string]any); ok {
+				f.must(f.Checkout(ctx, fmt.Appendf(nil, `{"update_id":1,"pre_checkout_query":{"id":%q,"from":{"id":%d,"language_code":"en"},"currency":"XTR","total_amount":5,"invoice_payload":%q}}`, q["id"], ann, q["invoice_payload"])))
+			}
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return errors.New("no end")
+		default:
+		}
+	}
+}
+
+func TestTheMenuOfCommandsIsSetOncePerLanguage(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	for range 2 {
+		f.must(f.Introduce(t.Context()))
+	}
+	if menu := f.telegram.Chat(ann).Commands; len(menu) != 8 || menu[0].Command != "start" {
+		t.Errorf("%+v", menu)
+	}
+}

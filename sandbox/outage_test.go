@@ -1,0 +1,201 @@
+package sandbox_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"sallyport/sandbox"
+	"sallyport/sandbox/fault"
+)
+
+// paidFor is how long a customer waited for what they paid, and for how long they
+// were given access from the delivery.
+func (b *books) paidFor(user int64) (waited, access time.Duration) {
+	b.t.Helper()
+	var paid, delivered, expires time.Time
+	err := b.db.QueryRow(b.t.Context(), `
+		SELECT o.paid_at, o.delivered_at, s.expires_at FROM orders o JOIN subscriptions s USING (user_id)
+		WHERE o.user_id = $1 AND o.status = 'paid'`, user).Scan(&paid, &delivered, &expires)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return delivered.Sub(paid), expires.Sub(delivered)
+}
+
+func TestWhoPaidWhileXrayIsAwayIsToldAndLosesNoTime(t *testing.T) {
+	t.Parallel()
+	w := start(t, sandbox.Config{})
+	b := newBooks(t, w)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p := newCustomer(w, 7)
+	address, err := p.orders(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Node.Kill()
+	before, err := p.settles(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.receives(ctx, before, "Payment received"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.until(ctx, "being prepared", p.writes("/profile")); err != nil {
+		t.Error(err)
+	}
+	eventually(t, func() error { // they wait long enough to measure
+		if n := b.count(`SELECT count(*) FROM subscriptions WHERE waiting_since < now() - interval '2 seconds'`); n != 1 {
+			return fmt.Errorf("%d wait", n)
+		}
+		return nil
+	})
+	if err := w.Node.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := p.receives(ctx, before, "vless://"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the key came %s after Xray", time.Since(began).Round(time.Millisecond))
+	if err := b.settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if waited, access := b.paidFor(7); waited < 2*time.Second || (access-30*24*time.Hour).Abs() > time.Second {
+		t.Errorf("after %s they got %s, want the whole of 30 days", waited, access)
+	}
+	b.check()
+}
+
+func TestWithoutItsDatabaseItAsksToComeAgainAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := start(t, sandbox.Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	f := &faultTest{ctx: ctx, w: w, crowd: newCrowd(ctx, t, w)}
+	for i, mode := range []fault.Mode{fault.Down, fault.Hung} {
+		t.Run(string(mode), func(t *testing.T) { // not parallel: one fault at a time
+			f.t, f.books = t, newBooks(t, w)
+			f.withoutDatabase(int64(i), mode)
+		})
+	}
+}
+
+func (f *faultTest) withoutDatabase(i int64, mode fault.Mode) {
+	f.t.Helper()
+	p := newCustomer(f.w, 100+i)
+	address, err := p.orders(f.ctx)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.w.Fault(sandbox.PostgresTarget).Set(mode, 0, 0); err != nil {
+		f.t.Fatal(err)
+	}
+	defer f.w.Fault(sandbox.PostgresTarget).Clear()
+	before, err := p.settles(address)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := p.Write("/profile"); err != nil {
+		f.t.Fatal(err)
+	}
+	update := f.crowd.next.Add(1)
+	press := rawPress(update, 500, "menu")
+	f.isSentAway(press)
+	f.checkHealth("database")
+	for page, want := range map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
+		if status, _, _ := send(f.t, http.MethodGet, f.w.Ready().AppURL+page, "", nil); status != want {
+			f.t.Errorf("%s: %d, want %d", page, status, want)
+		}
+	}
+	f.w.Fault(sandbox.PostgresTarget).Clear()
+	ended := time.Now()
+	f.isTaken(update, press)
+	if err := p.receives(f.ctx, before, "vless://"); err != nil {
+		f.t.Fatal(err)
+	}
+	key := time.Since(ended)
+	if err := p.receives(f.ctx, before, "Profile"); err != nil {
+		f.t.Error(err)
+	}
+	if err := f.books.settle(f.ctx); err != nil {
+		f.t.Fatal(err)
+	}
+	if took := time.Since(ended); took > completionLimit {
+		f.t.Errorf("everything owed took %s", took)
+	}
+	f.t.Logf("after the fault: the key is there in %s, everything in %s", key.Round(time.Millisecond), time.Since(ended).Round(time.Millisecond))
+	f.books.checkInvoices()
+	f.books.checkLedger()
+	f.books.checkSubscriptions()
+}
+
+// isSentAway checks that a delivery is answered soon, with the wish to come again.
+func (f *faultTest) isSentAway(body []byte) {
+	f.t.Helper()
+	began := time.Now()
+	status, header, err := f.crowd.deliver(f.ctx, body)
+	if err != nil || status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" {
+		f.t.Errorf("a delivery without a database: %v, %d, Retry-After %q", err, status, header.Get("Retry-After"))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		f.t.Errorf("it was sent away after %s", took)
+	}
+}
+
+// isTaken repeats the delivery, as Telegram does, until it is taken, and once
+// more: it is kept once.
+func (f *faultTest) isTaken(update int64, body []byte) {
+	f.t.Helper()
+	for range 2 {
+		eventually(f.t, func() error {
+			status, _, err := f.crowd.deliver(f.ctx, body)
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("answered %d", status)
+			}
+			return err
+		})
+	}
+	if n := f.books.count(`SELECT count(*) FROM inbox WHERE update_id = $1`, update); n != 1 {
+		f.t.Errorf("the update is kept %d times", n)
+	}
+}
+
+// A new release migrates the database when it starts, and may be killed there too.
+func TestKilledWhileItMakesItsTablesItMakesThemInTheEnd(t *testing.T) {
+	t.Parallel()
+	w := start(t, sandbox.Config{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	control := func(what string) {
+		t.Helper()
+		if status, answer := ask[map[string]any](t, http.MethodPost, w.Ready().ControlURL+"/product/"+what, ""); status != http.StatusOK {
+			t.Fatalf("%s: %d %v", what, status, answer)
+		}
+	}
+	control("stop")
+	for _, do := range []func(context.Context, string) error{w.Postgres.DropDatabase, w.Postgres.EnsureDatabase} {
+		if err := do(ctx, "sallyport"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 12 {
+		control("start")
+		wait(ctx, time.Duration(20+10*n)*time.Millisecond)
+		control("stop")
+		control("start")
+		wait(ctx, time.Duration(20+10*n)*time.Millisecond)
+		control("kill")
+	}
+	if err := newCustomer(w, 7).buys(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b := newBooks(t, w)
+	if err := b.settle(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.check()
+}
