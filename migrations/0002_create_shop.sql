@@ -140,7 +140,6 @@ CREATE TRIGGER ledger_entries_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON l
 CREATE TABLE nodes (
     name       text PRIMARY KEY,
     boot_at    timestamptz NOT NULL,
-    users      int NOT NULL,
     drifted    boolean NOT NULL,
     checked_at timestamptz NOT NULL,
     synced_at  timestamptz NOT NULL

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -170,38 +169,30 @@ func (c *crash) strike(ctx context.Context, how violence, paid <-chan int64, mom
 	hit := time.Now()
 	switch how {
 	case killInStart:
-		c.product("kill")
+		control(c.t, c.w, "kill")
 		wait(ctx, second)
 		hit = time.Now()
-		c.product("kill")
+		control(c.t, c.w, "kill")
 	case killInStop:
 		stopped := make(chan struct{})
-		go func() { defer close(stopped); c.product("stop") }()
+		go func() { defer close(stopped); control(c.t, c.w, "stop") }()
 		wait(ctx, second%stopTakes)
-		c.product("kill")
+		control(c.t, c.w, "kill")
 		<-stopped
-		c.product("start")
+		control(c.t, c.w, "start")
 	case stopInOrder:
-		c.product("stop")
+		control(c.t, c.w, "stop")
 		if took := time.Since(hit); took > stopLimit {
 			c.t.Errorf("it took %s to stop", took)
 		}
 		if tail := c.w.ProductTail(); !strings.Contains(tail[max(0, len(tail)-200):], `"stopped"`) {
 			c.t.Errorf("it did not stop in order:\n%s", tail)
 		}
-		c.product("start")
+		control(c.t, c.w, "start")
 	default:
-		c.product("kill")
+		control(c.t, c.w, "kill")
 	}
 	return hit
-}
-
-// product has the product's supervisor do something.
-func (c *crash) product(what string) {
-	status, answer := ask[map[string]any](c.t, http.MethodPost, c.w.Ready().ControlURL+"/product/"+what, "")
-	if status != http.StatusOK {
-		c.t.Errorf("%s: %d %v", what, status, answer)
-	}
 }
 
 // wait lets time pass, but not beyond ctx: the moments of a test are its input.

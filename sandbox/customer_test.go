@@ -68,7 +68,7 @@ func (c *customer) until(ctx context.Context, text string, act func() error) err
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("want %q (the last press: %v): %w", text, refused, unseen)
+			return fmt.Errorf("want %q (the last press: %w): %w", text, refused, unseen)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -147,22 +148,11 @@ type faultTest struct {
 
 func (f *faultTest) run(i int64, target sandbox.Target, mode fault.Mode, component, told string) {
 	f.t.Helper()
-	buyer, other := newCustomer(f.w, 100+i), newCustomer(f.w, 200+i)
-	address, err := buyer.orders(f.ctx)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	other := newCustomer(f.w, 200+i)
 	if err := other.greets(f.ctx); err != nil {
 		f.t.Fatal(err)
 	}
-	if err := f.w.Fault(target).Set(mode, 0, 0); err != nil {
-		f.t.Fatal(err)
-	}
-	defer f.w.Fault(target).Clear()
-	before, err := buyer.settles(address)
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	buyer, before := f.payUnder(100+i, target, mode)
 	var bought errgroup.Group
 	bought.Go(func() error { _, err := other.orders(f.ctx); return err }) // begins now, ends when it can
 	f.pressUnderFault()
@@ -173,25 +163,50 @@ func (f *faultTest) run(i int64, target sandbox.Target, mode fault.Mode, compone
 		}
 	}
 	f.w.Fault(target).Clear()
-	ended := time.Now()
-	if err := buyer.receives(f.ctx, before, "vless://"); err != nil {
+	f.completes(func() error {
+		return errors.Join(buyer.receives(f.ctx, before, "vless://"), bought.Wait())
+	})
+}
+
+// payUnder has a customer order, then breaks the target, until the end of the
+// test, then has the customer pay.
+func (f *faultTest) payUnder(id int64, target sandbox.Target, mode fault.Mode) (p *customer, before int) {
+	f.t.Helper()
+	p = newCustomer(f.w, id)
+	address, err := p.orders(f.ctx)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := f.w.Fault(target).Set(mode, 0, 0); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(f.w.Fault(target).Clear)
+	if before, err = p.settles(address); err != nil {
+		f.t.Fatal(err)
+	}
+	return p, before
+}
+
+// completes checks that the customers get theirs, that nothing stays owed, and
+// that the books are right: the time that was waited is added too.
+func (f *faultTest) completes(get func() error) {
+	f.t.Helper()
+	began := time.Now()
+	if err := get(); err != nil {
 		f.t.Error(err)
 	}
-	key := time.Since(ended)
-	if err := bought.Wait(); err != nil {
-		f.t.Error(err)
-	}
+	got := time.Since(began)
 	if err := f.books.settle(f.ctx); err != nil {
 		f.t.Fatal(err)
 	}
-	f.books.checkInvoices()
-	f.books.checkLedger()
-	f.books.checkSubscriptions() // the time that was waited is added
-	took := time.Since(ended)
+	took := time.Since(began)
 	if took > completionLimit {
 		f.t.Errorf("everything owed took %s", took)
 	}
-	f.t.Logf("after the fault: the key is there in %s, everything in %s", key.Round(time.Millisecond), took.Round(time.Millisecond))
+	f.t.Logf("afterwards the customers had theirs in %s, everything was done in %s", got.Round(time.Millisecond), took.Round(time.Millisecond))
+	f.books.checkInvoices()
+	f.books.checkLedger()
+	f.books.checkSubscriptions()
 }
 
 func (f *faultTest) pressUnderFault() {
@@ -233,7 +248,9 @@ func TestWhileTelegramIsSlowTheInvoiceStillAppearsByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, press := range [][2]string{
-		{"Buy access", "Choose a plan"}, {"Plus", "For how long?"}, {"30 days", "How would you like to pay?"},
+		{"Buy access", "Choose a plan"},
+		{"Plus", "For how long?"},
+		{"30 days", "How would you like to pay?"},
 		{"CryptoBot", "Press the button and pay"},
 	} {
 		if _, err := p.Press(press[0]); err != nil {

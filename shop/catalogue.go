@@ -68,8 +68,8 @@ func (c Catalogue) Quote(plan PlanID, period PeriodID) (Offer, error) {
 
 const day = 24 * time.Hour
 
-// ParsePeriod reads the length of a period: "30d" for days, or a Go duration
-// such as "45s". It must be positive and at most 3660 days.
+// ParsePeriod reads the length of a period: "30d" for days, or a Go duration of
+// whole seconds such as "45s". It must be positive and at most 3660 days.
 func ParsePeriod(id PeriodID) (time.Duration, error) {
 	length, err := time.ParseDuration(string(id))
 	if count, inDays := strings.CutSuffix(string(id), "d"); inDays {
@@ -77,7 +77,7 @@ func ParsePeriod(id PeriodID) (time.Duration, error) {
 		n, err = strconv.Atoi(count)
 		length = time.Duration(min(max(n, 0), 3661)) * day
 	}
-	if err != nil || length <= 0 || length > 3660*day {
+	if err != nil || length <= 0 || length > 3660*day || length%time.Second != 0 {
 		return 0, fmt.Errorf("period %q: want days such as 30d, or a duration such as 45s", id)
 	}
 	return length, nil

@@ -8,38 +8,66 @@ import (
 	"time"
 )
 
+// convergeRounds bounds how often Converge starts over because the subscription
+// changed while the nodes were being told.
+const convergeRounds = 4
+
 // Converge makes every node agree with the user's subscription. Once one node
 // lets the customer in, what they paid for counts as delivered and they are told.
 // While none does, the error is KindUnavailable, they are told once that access
 // will follow, and the time they wait is not theirs to lose.
 func (s *Shop) Converge(ctx context.Context, id UserID) error {
 	sub, err := s.store.Subscription(ctx, id)
-	if err != nil {
-		return err
-	}
-	if !sub.Granted() {
-		return s.everyNode(func(n Node) error { return n.Absent(ctx, sub.Access.ID) })
-	}
-	reached := 0
-	var mu sync.Mutex
-	failed := s.everyNode(func(n Node) error {
-		err := n.Ensure(ctx, sub.Access)
-		if err == nil {
-			mu.Lock()
-			reached++
-			mu.Unlock()
+	for round := 0; err == nil && round < convergeRounds; round++ {
+		reached, failed := s.tellNodes(ctx, sub)
+		if sub.Granted() && reached == "" {
+			return errors.Join(failed, s.store.ChangeSubscription(ctx, id, tellDelay))
 		}
-		return err
-	})
-	if reached == 0 {
-		return errors.Join(failed, s.store.ChangeSubscription(ctx, id, tellDelay))
+		told := sub
+		if sub, err = s.store.Subscription(ctx, id); err != nil {
+			return err
+		}
+		if sub.Granted() != told.Granted() || sub.Access != told.Access {
+			continue // another purchase or the end came between: the nodes may have heard us in the wrong order
+		}
+		if sub.Granted() {
+			return s.deliver(ctx, id, reached)
+		}
+		return failed
 	}
-	return s.deliver(ctx, id)
+	return err
 }
 
-func (s *Shop) deliver(ctx context.Context, id UserID) error {
+// tellNodes tells every node at once what the subscription says, and returns one
+// that was reached, if any, and the errors of those that were not.
+func (s *Shop) tellNodes(ctx context.Context, sub Subscription) (reached string, failed error) {
+	errs := make([]error, len(s.nodes))
+	var wg sync.WaitGroup
+	for i, n := range s.nodes {
+		wg.Go(func() {
+			if sub.Granted() {
+				errs[i] = n.Ensure(ctx, sub.Access)
+			} else {
+				errs[i] = n.Absent(ctx, sub.Access.ID)
+			}
+		})
+	}
+	wg.Wait()
+	for i, n := range s.nodes {
+		if errs[i] == nil {
+			reached = n.Name()
+			break
+		}
+	}
+	return reached, errors.Join(errs...)
+}
+
+// deliver marks what the user paid for delivered; node lets them in.
+func (s *Shop) deliver(ctx context.Context, id UserID, node string) error {
 	arrive := func(sub Subscription) Subscription { return sub.Arrive(s.now()) }
-	announce := func(o OrderID) Job { return Notify{UserID: id, Notice: NoticeReady, OrderID: o} }
+	announce := func(o OrderID) Job {
+		return Notify{UserID: id, Notice: NoticeReady, OrderID: o, Node: node}
+	}
 	return s.store.Deliver(ctx, id, arrive, announce)
 }
 
@@ -51,22 +79,10 @@ func tellDelay(sub Subscription) (Subscription, []Job) {
 	return sub, []Job{Notify{UserID: sub.UserID, Notice: NoticeDelayed}}
 }
 
-// everyNode runs do on all nodes at once and returns their errors joined.
-func (s *Shop) everyNode(do func(Node) error) error {
-	errs := make([]error, len(s.nodes))
-	var wg sync.WaitGroup
-	for i, n := range s.nodes {
-		wg.Go(func() { errs[i] = do(n) })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
 // NodeState is what is remembered of a node between two checks.
 type NodeState struct {
 	Name      string
 	BootAt    time.Time // when its Xray started; zero if it was never reached
-	Users     int       // that it let in at the last check
 	Drifted   bool      // the last check counted other users than it should
 	CheckedAt time.Time // the last check that reached the node
 	SyncedAt  time.Time // the last full comparison
@@ -97,7 +113,7 @@ func (n NodeState) observe(uptime time.Duration, users, desired int, now time.Ti
 	if moved {
 		n.BootAt = boot
 	}
-	n.Users, n.Drifted, n.CheckedAt = users, drifts, now
+	n.Drifted, n.CheckedAt = drifts, now
 	return n, full
 }
 
@@ -177,7 +193,7 @@ func (s *Shop) deliverWaiting(ctx context.Context, n Node) error {
 		if err := n.Ensure(ctx, sub.Access); err != nil {
 			return err
 		}
-		if err := s.deliver(ctx, id); err != nil {
+		if err := s.deliver(ctx, id, n.Name()); err != nil {
 			return err
 		}
 	}

@@ -51,7 +51,6 @@ var (
 	ErrNotFound      error = &Error{Kind: KindNotFound, Key: "not_found"}
 	ErrNoOffer       error = &Error{Kind: KindNotFound, Key: "no_offer"}
 	ErrOrderClosed   error = &Error{Kind: KindConflict, Key: "order_closed"}
-	ErrNoAccess      error = &Error{Kind: KindNotFound, Key: "no_access"}
 	ErrNoLanguage    error = &Error{Kind: KindInvalid, Key: "no_language"}
 	ErrForged        error = &Error{Kind: KindForbidden, Key: "forged"}
 	ErrUndecodable   error = &Error{Kind: KindInvalid, Key: "undecodable"}

@@ -22,6 +22,7 @@ type Notify struct {
 	UserID  UserID  `json:"user_id"`
 	Notice  Notice  `json:"notice"`
 	OrderID OrderID `json:"order_id,omitzero"`
+	Node    string  `json:"node,omitempty"` // that lets the customer in, of NoticeReady
 }
 
 // CheckNode compares one node with what it should be.

@@ -1,8 +1,10 @@
 package shop
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -39,7 +41,7 @@ type Messenger interface {
 // and the notice is dropped: their profile shows the same when they come back.
 func (s *Shop) Notify(ctx context.Context, n Notify) error {
 	m, err := s.message(ctx, n)
-	if err != nil {
+	if err != nil || !m.Profile.User.Reachable {
 		return err
 	}
 	err = s.messenger.Deliver(ctx, m)
@@ -54,6 +56,9 @@ func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
+	slices.SortStableFunc(profile.Links, func(a, b Link) int {
+		return cmp.Compare(rank(a.Node == n.Node), rank(b.Node == n.Node))
+	})
 	m := Message{Notice: n.Notice, Profile: profile}
 	if n.OrderID == (OrderID{}) {
 		return m, nil
@@ -61,10 +66,18 @@ func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
 	if m.Order, err = s.store.Order(ctx, n.OrderID); err != nil {
 		return Message{}, err
 	}
-	m.OrderPlan = s.PlanOf(m.Order)
+	m.OrderPlan = s.PlanOf(m.Order.Plan)
 	m.Invoice, err = s.store.Invoice(ctx, n.OrderID)
 	if errors.Is(err, ErrNotFound) {
 		err = nil
 	}
 	return m, err
+}
+
+// rank sorts what is first before what is not.
+func rank(first bool) int {
+	if first {
+		return 0
+	}
+	return 1
 }

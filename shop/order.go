@@ -121,7 +121,7 @@ type Orders interface {
 	// Invoice returns the invoice of an order, or ErrNotFound.
 	Invoice(ctx context.Context, id OrderID) (Invoice, error)
 	// UnpaidInvoices returns the external ids of at most limit invoices made since
-	// then whose order is not paid, oldest first.
+	// then whose order is not paid, newest first.
 	UnpaidInvoices(ctx context.Context, provider Provider, since time.Time, limit int) ([]string, error)
 }
 
@@ -151,12 +151,12 @@ func (s *Shop) OrderOf(ctx context.Context, user UserID, id OrderID) (Order, err
 	return o, nil
 }
 
-// PlanOf returns the plan that an order buys; one that is sold no more is known by
-// its id alone.
-func (s *Shop) PlanOf(o Order) Plan {
-	plan, err := s.Catalogue().Plan(o.Plan)
+// PlanOf returns the plan with this id; one that is sold no more is known by its id
+// alone.
+func (s *Shop) PlanOf(id PlanID) Plan {
+	plan, err := s.Catalogue().Plan(id)
 	if err != nil {
-		return Plan{ID: o.Plan, Name: map[Language]string{English: string(o.Plan)}}
+		return Plan{ID: id, Name: map[Language]string{English: string(id)}}
 	}
 	return plan
 }

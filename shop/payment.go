@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -85,6 +86,7 @@ func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	if err != nil {
 		return "", fmt.Errorf("settle %s %s: %w", e.Provider, e.ExternalID, err)
 	}
+	s.settled(e, outcome)
 	return outcome, nil
 }
 
@@ -95,9 +97,11 @@ type Gateway interface {
 	CreateInvoice(ctx context.Context, o Order, description string) (Invoice, error)
 	// FindInvoice returns the invoice that an earlier try made for the order.
 	FindInvoice(ctx context.Context, id OrderID) (Invoice, bool, error)
-	// PaidInvoices returns the payments among these invoices.
+	// PaidInvoices returns the payments among these invoices; with an error, those
+	// that could be read.
 	PaidInvoices(ctx context.Context, externalIDs []string) ([]PaymentEvent, error)
-	// RecentPaid returns the latest payments that the provider knows of.
+	// RecentPaid returns the latest payments that the provider knows of; with an
+	// error, those that could be read.
 	RecentPaid(ctx context.Context) ([]PaymentEvent, error)
 }
 
@@ -133,7 +137,7 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 	if err != nil {
 		return Invoice{}, err
 	}
-	return s.gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o), o.Period))
+	return s.gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
 }
 
 // AskAboutPayments has the provider asked about unpaid invoices soon.
@@ -143,8 +147,8 @@ func (s *Shop) AskAboutPayments(ctx context.Context) error {
 
 const (
 	// pollWindow is how long after its making an unpaid invoice is asked about:
-	// its life and a margin for clocks.
-	pollWindow = OrderLifetime + time.Hour
+	// its life and a margin. What is paid later is found by SweepPayments.
+	pollWindow = OrderLifetime + 5*time.Minute
 	// pollBatch bounds how many invoices one poll asks about.
 	pollBatch = 500
 )
@@ -157,18 +161,15 @@ func (s *Shop) PollInvoices(ctx context.Context) error {
 		return err
 	}
 	events, err := s.gateway.PaidInvoices(ctx, ids)
-	if err != nil {
-		return err
-	}
-	return s.settleAll(ctx, events)
+	return errors.Join(err, s.settleAll(ctx, events))
 }
 
 // SweepPayments goes through the provider's own list of payments and settles those
 // that neither a callback nor a poll brought. Safe to repeat.
 func (s *Shop) SweepPayments(ctx context.Context) error {
-	events, err := s.gateway.RecentPaid(ctx)
-	if err != nil || len(events) == 0 {
-		return err
+	events, readErr := s.gateway.RecentPaid(ctx)
+	if len(events) == 0 {
+		return readErr
 	}
 	ids := make([]string, len(events))
 	byID := make(map[string]PaymentEvent, len(events))
@@ -177,20 +178,21 @@ func (s *Shop) SweepPayments(ctx context.Context) error {
 	}
 	unsettled, err := s.store.Unsettled(ctx, CryptoBot, ids)
 	if err != nil {
-		return err
+		return errors.Join(readErr, err)
 	}
 	missed := make([]PaymentEvent, len(unsettled))
 	for i, id := range unsettled {
 		missed[i] = byID[id]
 	}
-	return s.settleAll(ctx, missed)
+	return errors.Join(readErr, s.settleAll(ctx, missed))
 }
 
+// settleAll settles every event; one that fails does not keep the others waiting.
 func (s *Shop) settleAll(ctx context.Context, events []PaymentEvent) error {
+	var errs []error
 	for _, e := range events {
-		if _, err := s.Settle(ctx, e); err != nil {
-			return err
-		}
+		_, err := s.Settle(ctx, e)
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -64,7 +64,7 @@ func TestParsePeriod(t *testing.T) {
 			t.Errorf("%s: %s, %v", c.in, got, err)
 		}
 	}
-	for _, bad := range []shop.PeriodID{"", "d", "0d", "-1d", "3661d", "99999999999999999999d", "1", "-5s", "0s", "1.5d"} {
+	for _, bad := range []shop.PeriodID{"", "d", "0d", "-1d", "3661d", "99999999999999999999d", "1", "-5s", "0s", "1.5d", "500ms", "1h0.5s"} {
 		if got, err := shop.ParsePeriod(bad); err == nil {
 			t.Errorf("%q became %s", bad, got)
 		}
@@ -84,8 +84,8 @@ func TestExtendKeepsEveryPaidDay(t *testing.T) {
 		then shop.SubscriptionStatus
 	}{
 		{"a first purchase starts now", shop.Subscription{Status: shop.SubscriptionNew}, noon.Add(month), shop.SubscriptionWaiting},
-		{"a renewal adds to what is left", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(time.Hour)}, noon.Add(time.Hour + month), shop.SubscriptionActive},
-		{"a renewal at the very end starts now", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(-time.Minute)}, noon.Add(month), shop.SubscriptionActive},
+		{"a renewal adds to what is left", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(time.Hour)}, noon.Add(time.Hour + month), shop.SubscriptionWaiting},
+		{"a renewal at the very end starts now", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(-time.Minute)}, noon.Add(month), shop.SubscriptionWaiting},
 		{"a return starts now", shop.Subscription{Status: shop.SubscriptionExpired, ExpiresAt: noon.Add(-month)}, noon.Add(month), shop.SubscriptionWaiting},
 		{"a second purchase while waiting adds to the first", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(month), WaitingSince: noon}, noon.Add(2 * month), shop.SubscriptionWaiting},
 		{"even when the first ran out while waiting", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(-time.Hour), WaitingSince: noon.Add(-month)}, noon.Add(month - time.Hour), shop.SubscriptionWaiting},

@@ -31,8 +31,9 @@ type Config struct {
 	Nodes     []Node
 	Gateway   Gateway
 	Messenger Messenger
-	Assets    []string         // in which customers may pay
-	Now       func() time.Time // default time.Now
+	Assets    []string                    // in which customers may pay
+	Settled   func(PaymentEvent, Outcome) // told of every payment event that was stored; may be nil
+	Now       func() time.Time            // default time.Now
 }
 
 // Shop holds the use cases. It has no state of its own: any number may run.
@@ -43,6 +44,7 @@ type Shop struct {
 	gateway   Gateway
 	messenger Messenger
 	assets    []string
+	settled   func(PaymentEvent, Outcome)
 	now       func() time.Time
 }
 
@@ -50,7 +52,10 @@ type Shop struct {
 func New(cfg Config) *Shop {
 	s := &Shop{
 		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateway: cfg.Gateway,
-		messenger: cfg.Messenger, assets: cfg.Assets, now: cfg.Now,
+		messenger: cfg.Messenger, assets: cfg.Assets, settled: cfg.Settled, now: cfg.Now,
+	}
+	if s.settled == nil {
+		s.settled = func(PaymentEvent, Outcome) {}
 	}
 	if s.now == nil {
 		s.now = func() time.Time { return time.Now().UTC() }

@@ -3,6 +3,8 @@ package shop_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,17 +43,21 @@ func setup(t *testing.T) *world {
 		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(),
 		messenger: &shoptest.Messenger{}, clock: time.Now().UTC().Truncate(time.Microsecond),
 	}
-	var c atomic.Pointer[shop.Catalogue]
-	sold := catalogue()
-	c.Store(&sold)
-	w.Shop = shop.New(shop.Config{
-		Store: w.store, Catalogue: &c, Nodes: []shop.Node{w.node}, Gateway: w.gateway, Messenger: w.messenger,
-		Assets: []string{"USDT"}, Now: w.now,
-	})
+	w.Shop = w.shopWith(w.node)
 	if _, err := w.Enter(t.Context(), anna, "ru"); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
+	var c atomic.Pointer[shop.Catalogue]
+	sold := catalogue()
+	c.Store(&sold)
+	return shop.New(shop.Config{
+		Store: w.store, Catalogue: &c, Nodes: nodes, Gateway: w.gateway, Messenger: w.messenger,
+		Assets: []string{"USDT"}, Now: w.now,
+	})
 }
 
 func (w *world) now() time.Time {
@@ -168,6 +174,75 @@ func TestNodeDownAtPaymentMeansLaterAndNoTimeLost(t *testing.T) {
 	}
 	if n := w.notices()["ready"]; n != 1 {
 		t.Errorf("%d ready notices", n)
+	}
+}
+
+// A renewal is a promise too: while no node confirms it, the customer is told, and
+// neither the time they had nor the time they paid for runs.
+func TestRenewalWhileNodesAreDownLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	w.node.SetDown(true)
+	w.buy()
+	if err := w.Converge(t.Context(), anna); shop.KindOf(err) != shop.KindUnavailable {
+		t.Fatal(err)
+	}
+	w.pass(3 * month)
+	w.must(w.Expire(t.Context()))
+	w.node.SetDown(false)
+	w.must(w.Converge(t.Context(), anna))
+	if sub := w.sub(); sub.Status != shop.SubscriptionActive || !sub.ExpiresAt.Equal(w.now().Add(2*month)) {
+		t.Errorf("%+v", sub)
+	}
+	if got := w.notices(); got["delayed"] != 1 || got["ready"] != 2 || got["expired"] != 0 {
+		t.Errorf("notices %v", got)
+	}
+}
+
+// A purchase lands while a job that has read the end is still telling the nodes.
+func TestAStaleAbsentDoesNotOutliveAPurchase(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	w.pass(month)
+	w.must(w.Expire(t.Context()))
+	w.node.BeforeAbsent(func() { w.buy(); w.must(w.Converge(t.Context(), anna)) })
+	w.must(w.Converge(t.Context(), anna))
+	if !w.node.Has(w.sub().Access) {
+		t.Error("paid, told so, and shut out")
+	}
+}
+
+func TestMostUsersOfANodeAreNeverRemovedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for i := range 30 {
+		w.node.Put(shop.Access{ID: shop.AccessID(fmt.Sprint("a9", i)), UUID: uuid.New()})
+	}
+	if err := w.CheckNode(t.Context(), "de1"); err == nil || !strings.Contains(err.Error(), "right database") {
+		t.Errorf("emptied a node for a database that knows nobody: %v", err)
+	}
+	if n, _ := w.node.Count(t.Context()); n != 30 {
+		t.Errorf("%d users left", n)
+	}
+}
+
+func TestTheKeyOfTheNodeThatAnsweredComesFirst(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	other := shoptest.NewNode("nl1")
+	s := w.shopWith(w.node, other)
+	w.node.SetDown(true)
+	o := w.buy()
+	w.must(s.Converge(t.Context(), anna))
+	var job shop.Notify
+	w.must(w.store.Pool().QueryRow(t.Context(), `SELECT args FROM river_job WHERE args->>'notice' = 'ready'`).Scan(&job))
+	w.must(s.Notify(t.Context(), job))
+	if sent := w.messenger.Sent(); len(sent) != 1 || sent[0].Profile.Links[0].Node != "nl1" || sent[0].Order.ID != o.ID {
+		t.Errorf("%+v", sent)
 	}
 }
 
@@ -382,6 +457,9 @@ func TestBlockedCustomerIsNotedAndNotTroubled(t *testing.T) {
 		t.Error("still thought reachable")
 	}
 	w.messenger.Fail(shoptest.ErrDown)
+	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired})) // not even tried
+	_, err = w.Enter(t.Context(), anna, "ru")
+	w.must(err)
 	if err := w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired}); shop.KindOf(err) != shop.KindUnavailable {
 		t.Error("a message that did not get through must be tried again", err)
 	}

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -9,10 +10,11 @@ import (
 type SubscriptionStatus string
 
 // The life of a subscription: new -> waiting -> active -> expired -> waiting ...
+// A renewal waits too, until a node has confirmed it.
 const (
 	SubscriptionNew     SubscriptionStatus = "new"     // nothing was ever bought
-	SubscriptionWaiting SubscriptionStatus = "waiting" // paid, but no node has let the customer in yet
-	SubscriptionActive  SubscriptionStatus = "active"  // at least one node let the customer in
+	SubscriptionWaiting SubscriptionStatus = "waiting" // paid, and no node has confirmed it yet
+	SubscriptionActive  SubscriptionStatus = "active"  // at least one node lets the customer in
 	SubscriptionExpired SubscriptionStatus = "expired" // ran out
 )
 
@@ -25,17 +27,16 @@ type Subscription struct {
 	ExpiresAt    time.Time
 	WaitingSince time.Time // zero unless waiting
 	DelayTold    bool      // the customer knows that access will follow
-	UpdatedAt    time.Time
 }
 
 // Extend returns the subscription after a period of plan was paid for. Time
-// already paid for is kept. Without access until now, the customer starts to wait for it.
+// already paid for is kept, and the customer waits until a node has confirmed.
 func (s Subscription) Extend(plan PlanID, period time.Duration, now time.Time) Subscription {
 	from := now
 	if s.Granted() && (s.Status == SubscriptionWaiting || s.ExpiresAt.After(now)) {
 		from = s.ExpiresAt
 	}
-	if !s.Granted() {
+	if s.Status != SubscriptionWaiting {
 		s.Status, s.WaitingSince, s.DelayTold = SubscriptionWaiting, now, false
 	}
 	s.Plan, s.ExpiresAt = plan, from.Add(period)
@@ -94,22 +95,22 @@ const expireBatch = 500
 
 // ExpireDue ends every subscription that is due, a batch at a time; each user's
 // end, their removal from the nodes and the word to them are one transaction.
-// It returns how many it ended, and may be repeated safely.
-func (s *Shop) ExpireDue(ctx context.Context) (int, error) {
-	ended := 0
+// It returns how many it ended, and may be repeated safely; one that fails does not
+// keep the others from their end.
+func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	for {
-		due, err := s.store.DueSubscriptions(ctx, s.now(), expireBatch)
-		if err != nil {
+		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireBatch)
+		if err = errors.Join(err, readErr); readErr != nil {
 			return ended, err
 		}
 		for _, id := range due {
-			if err := s.store.ChangeSubscription(ctx, id, s.expireIfDue); err != nil {
-				return ended, err
+			changeErr := s.store.ChangeSubscription(ctx, id, s.expireIfDue)
+			if err = errors.Join(err, changeErr); changeErr == nil {
+				ended++
 			}
-			ended++
 		}
-		if len(due) < expireBatch {
-			return ended, nil
+		if err != nil || len(due) < expireBatch {
+			return ended, err
 		}
 	}
 }
@@ -139,7 +140,7 @@ func (s *Shop) Profile(ctx context.Context, id UserID) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
-	profile := Profile{User: user, Subscription: sub, Plan: s.PlanOf(Order{Plan: sub.Plan})}
+	profile := Profile{User: user, Subscription: sub, Plan: s.PlanOf(sub.Plan)}
 	if sub.Granted() {
 		profile.Links = s.links(sub.Access)
 	}

@@ -3,9 +3,13 @@ package shop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 )
+
+// fewOrphans is how many users a node may lose in one comparison without question.
+const fewOrphans = 20
 
 // syncPage is how many users are read from the storage at a time.
 const syncPage = 5000
@@ -25,7 +29,7 @@ func (s *Shop) syncNode(ctx context.Context, n Node) error {
 	if err := s.ensureMissing(ctx, n, extra); err != nil {
 		return err
 	}
-	return s.removeOrphans(ctx, n, extra)
+	return s.removeOrphans(ctx, n, extra, len(listed))
 }
 
 // ensureMissing walks over the desired users, repairs those that the node lacks,
@@ -54,7 +58,9 @@ func (s *Shop) ensureMissing(ctx context.Context, n Node, listed map[AccessID]Ac
 	}
 }
 
-func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Access) error {
+// removeOrphans removes who does not belong on the node. When that would be most of
+// many, the database is more likely wrong than the node, and nobody is removed.
+func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Access, listed int) error {
 	ids := make([]AccessID, 0, len(extra))
 	for id := range extra {
 		ids = append(ids, id)
@@ -63,6 +69,10 @@ func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Acc
 	orphans, err := s.store.Orphans(ctx, ids, s.now().Add(-orphanGrace))
 	if err != nil {
 		return err
+	}
+	if len(orphans) > fewOrphans && 2*len(orphans) > listed {
+		return fmt.Errorf("node %s: %d of its %d users are unknown here: is this the right database? none is removed",
+			n.Name(), len(orphans), listed)
 	}
 	return eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
 }

@@ -188,7 +188,7 @@ func TestNothingIsAcquiredWhileHolding(t *testing.T) {
 
 func TestAnAcquireHasADeadline(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), store.Config{URL: server.Database(t), Name: "small", MaxConns: 1, AcquireTimeout: 50 * time.Millisecond})
+	s, err := store.Open(t.Context(), store.Config{URL: server.Database(t), Name: "small", MaxConns: 1, AcquireTimeout: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func (s *Store) NodeState(ctx context.Context, name string) (n shop.NodeState, err error) {
 	err = s.use(ctx, "read node", func(ctx context.Context, conn *pgxpool.Conn) error {
 		n, err = one[shop.NodeState](ctx, conn, shop.ErrNotFound, `
-			SELECT name, boot_at, users, drifted, checked_at, synced_at FROM nodes WHERE name = $1`, name)
+			SELECT name, boot_at, drifted, checked_at, synced_at FROM nodes WHERE name = $1`, name)
 		if shop.KindOf(err) == shop.KindNotFound {
 			return nil
 		}
@@ -27,11 +27,11 @@ func (s *Store) NodeState(ctx context.Context, name string) (n shop.NodeState, e
 // SaveNodeState remembers a node's state.
 func (s *Store) SaveNodeState(ctx context.Context, n shop.NodeState) error {
 	_, err := s.exec(ctx, "save node", `
-		INSERT INTO nodes (name, boot_at, users, drifted, checked_at, synced_at)
-		VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (name) DO UPDATE SET boot_at = excluded.boot_at, users = excluded.users,
+		INSERT INTO nodes (name, boot_at, drifted, checked_at, synced_at)
+		VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO UPDATE SET boot_at = excluded.boot_at,
 			drifted = excluded.drifted, checked_at = excluded.checked_at, synced_at = excluded.synced_at`,
-		n.Name, n.BootAt, n.Users, n.Drifted, n.CheckedAt, n.SyncedAt)
+		n.Name, n.BootAt, n.Drifted, n.CheckedAt, n.SyncedAt)
 	return err
 }
 

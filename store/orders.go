@@ -39,7 +39,7 @@ func (r orderRow) order() shop.Order {
 // that one and stores fresh, with its jobs, in one transaction.
 func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) bool, jobs []shop.Job) (placed shop.Order, err error) {
 	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, fresh.UserID); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`, fresh.UserID); err != nil {
 			return err
 		}
 		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
@@ -143,14 +143,14 @@ func (s *Store) Invoice(ctx context.Context, id shop.OrderID) (i shop.Invoice, e
 }
 
 // UnpaidInvoices returns the external ids of at most limit invoices made since then
-// whose order is not paid, oldest first.
+// whose order is not paid, newest first.
 func (s *Store) UnpaidInvoices(ctx context.Context, provider shop.Provider, since time.Time, limit int) (ids []string, err error) {
 	err = s.use(ctx, "unpaid invoices", func(ctx context.Context, conn *pgxpool.Conn) error {
 		ids, err = column[string](ctx, conn, `
 			SELECT i.external_id FROM invoices i JOIN orders o ON o.id = i.order_id
 			WHERE i.provider = $1 AND i.external_id IS NOT NULL AND i.requested_at >= $2 AND o.status <> 'paid'
 				AND NOT EXISTS (SELECT FROM payment_events e WHERE e.provider = i.provider AND e.external_id = i.external_id)
-			ORDER BY i.requested_at LIMIT $3`, provider, since, limit)
+			ORDER BY i.requested_at DESC LIMIT $3`, provider, since, limit)
 		return err
 	})
 	return ids, err

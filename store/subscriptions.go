@@ -20,13 +20,12 @@ type subscriptionRow struct {
 	ExpiresAt    *time.Time
 	WaitingSince *time.Time
 	DelayTold    bool
-	UpdatedAt    time.Time
 }
 
 func (r subscriptionRow) subscription() shop.Subscription {
 	return shop.Subscription{
 		UserID: r.UserID, Plan: r.Plan, Access: shop.Access{ID: r.AccessID, UUID: r.UUID}, Status: r.Status,
-		ExpiresAt: orZero(r.ExpiresAt), WaitingSince: orZero(r.WaitingSince), DelayTold: r.DelayTold, UpdatedAt: r.UpdatedAt,
+		ExpiresAt: orZero(r.ExpiresAt), WaitingSince: orZero(r.WaitingSince), DelayTold: r.DelayTold,
 	}
 }
 
@@ -35,7 +34,7 @@ func (r subscriptionRow) subscription() shop.Subscription {
 func (s *Store) Subscription(ctx context.Context, id shop.UserID) (sub shop.Subscription, err error) {
 	err = s.use(ctx, "read subscription", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[subscriptionRow](ctx, conn, shop.ErrNotFound, `
-			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, updated_at
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
 			FROM subscriptions WHERE user_id = $1`, id)
 		if shop.KindOf(err) == shop.KindNotFound {
 			sub = shop.Subscription{UserID: id, Status: shop.SubscriptionNew}
@@ -56,7 +55,7 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subs
 		return shop.Subscription{}, err
 	}
 	row, err := one[subscriptionRow](ctx, tx, shop.ErrNotFound, `
-		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, updated_at
+		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
 		FROM subscriptions WHERE user_id = $1
 		FOR UPDATE`, id)
 	return row.subscription(), err

@@ -2,6 +2,7 @@ package cryptobot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -159,22 +160,21 @@ func (c *Client) findAmong(ctx context.Context, status, payload string) (invoice
 }
 
 // PaidInvoices returns the payments among the invoices with these ids. Unknown
-// and unpaid ones are left out.
+// and unpaid ones are left out; one that cannot be read is an error beside the others.
 func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop.PaymentEvent, error) {
 	var events []shop.PaymentEvent
+	var errs []error
 	for batch := range slices.Chunk(externalIDs, batchSize) {
 		params := listParams{InvoiceIDs: strings.Join(batch, ","), Status: statusPaid, Count: len(batch)}
 		found, err := c.paid(ctx, params)
-		if err != nil {
-			return nil, err
-		}
+		errs = append(errs, err)
 		for _, event := range found {
 			if slices.Contains(batch, event.ExternalID) {
 				events = append(events, event)
 			}
 		}
 	}
-	return events, nil
+	return events, errors.Join(errs...)
 }
 
 // RecentPaid returns up to a thousand payments that the service knows of, the
@@ -189,12 +189,17 @@ func (c *Client) paid(ctx context.Context, params listParams) ([]shop.PaymentEve
 		return nil, err
 	}
 	var events []shop.PaymentEvent
+	var unread []error
 	for _, row := range rows {
-		if event, err := row.event(); err == nil {
+		event, err := row.event()
+		switch {
+		case err == nil:
 			events = append(events, event)
+		case !errors.Is(err, shop.ErrIrrelevant):
+			unread = append(unread, err)
 		}
 	}
-	return events, nil
+	return events, errors.Join(unread...)
 }
 
 // Check asks the service who we are: nil means that it answers and that the

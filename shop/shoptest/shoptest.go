@@ -26,6 +26,7 @@ type Node struct {
 	down  bool
 	users map[shop.AccessID]shop.Access
 	boot  time.Time
+	first func() // called once before the next Absent
 }
 
 // NewNode returns a node that is up and empty.
@@ -38,6 +39,13 @@ func (n *Node) SetDown(down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.down = down
+}
+
+// BeforeAbsent has do called once, before the next Absent takes effect.
+func (n *Node) BeforeAbsent(do func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.first = do
 }
 
 // Restart empties the node, as a restart of Xray does.
@@ -85,6 +93,13 @@ func (n *Node) Ensure(ctx context.Context, a shop.Access) error {
 
 // Absent implements shop.Node.
 func (n *Node) Absent(ctx context.Context, id shop.AccessID) error {
+	n.mu.Lock()
+	first := n.first
+	n.first = nil
+	n.mu.Unlock()
+	if first != nil {
+		first()
+	}
 	return n.do(ctx, func() { delete(n.users, id) })
 }
 

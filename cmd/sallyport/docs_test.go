@@ -1,0 +1,416 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/google/go-cmp/cmp"
+	"github.com/joho/godotenv"
+
+	"sallyport/outbound"
+	"sallyport/xray"
+)
+
+// inRoot returns the path of a file by its path in the repository.
+func inRoot(path string) string { return filepath.Join("..", "..", filepath.FromSlash(path)) }
+
+func readDoc(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(inRoot(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// allDocs returns the paths of all documents.
+func allDocs(t *testing.T) []string {
+	t.Helper()
+	docs := []string{"README.md", "CONTRIBUTING.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md"} {
+		found, err := filepath.Glob(inRoot(pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: nothing there, %v", pattern, err)
+		}
+		for _, path := range found {
+			docs = append(docs, filepath.ToSlash(strings.TrimPrefix(path, inRoot("")+string(filepath.Separator))))
+		}
+	}
+	return docs
+}
+
+// section returns what stands below a heading, up to the next of its level or above.
+func section(t *testing.T, doc, heading string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(doc, "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("there is no %q", heading)
+	}
+	level := len(heading) - len(strings.TrimLeft(heading, "#"))
+	if end := regexp.MustCompile(fmt.Sprintf(`(?m)^#{1,%d} `, level)).FindStringIndex(rest); end != nil {
+		rest = rest[:end[0]]
+	}
+	return rest
+}
+
+// rows returns the cells of the tables in text, their headings left out.
+func rows(text string) [][]string {
+	var found [][]string
+	body := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			body = false
+		case strings.HasPrefix(line, "| ---"):
+			body = true
+		case body:
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			found = append(found, cells)
+		}
+	}
+	return found
+}
+
+// setting is one variable of the environment.
+type setting struct {
+	Required bool
+	Default  string
+}
+
+func settings() map[string]setting {
+	known := make(map[string]setting)
+	for field := range reflect.TypeFor[config]().Fields() {
+		name, option, _ := strings.Cut(field.Tag.Get("env"), ",")
+		known[name] = setting{Required: strings.Contains(option, "required"), Default: field.Tag.Get("envDefault")}
+	}
+	return known
+}
+
+func TestREADMETellsEverySetting(t *testing.T) {
+	t.Parallel()
+	told := make(map[string]setting)
+	for _, row := range rows(section(t, readDoc(t, "README.md"), "### Settings")) {
+		told[strings.Trim(row[0], "`")] = setting{Required: row[1] == "yes", Default: strings.Trim(row[2], "`")}
+		if len(row) != 4 || row[1] != "yes" && row[1] != "no" || row[3] == "" {
+			t.Errorf("odd row %q", row)
+		}
+	}
+	if diff := cmp.Diff(settings(), told); diff != "" {
+		t.Errorf("the README (+) differs from config (-):\n%s", diff)
+	}
+}
+
+func TestEnvExampleTellsEverySetting(t *testing.T) {
+	t.Parallel()
+	set, err := godotenv.Read(inRoot(".env.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := settings()
+	told := slices.Collect(maps.Keys(set))
+	for name := range set {
+		if !known[name].Required {
+			t.Errorf("%s: there is none, or it is not required", name)
+		}
+	}
+	for _, line := range regexp.MustCompile(`(?m)^# ([A-Z_]+)=(.*)$`).FindAllStringSubmatch(readDoc(t, ".env.example"), -1) {
+		told = append(told, line[1])
+		s, ok := known[line[1]]
+		if !ok || s.Required || s.Default != line[2] && line[1] != "CRYPTOPAY_RETURN_URL" {
+			t.Errorf("%s: the default is %q", line[0], s.Default)
+		}
+	}
+	slices.Sort(told)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(known)), told); diff != "" {
+		t.Errorf(".env.example (+) differs from config (-):\n%s", diff)
+	}
+	set["BOT_TOKEN"], set["WEBHOOK_SECRET"], set["CRYPTOPAY_TOKEN"] = testBotToken, testSecret, testPayToken
+	filled, err := env.ParseAsWithOptions[config](env.Options{Environment: set})
+	if err == nil {
+		err = filled.validate()
+	}
+	if err != nil {
+		t.Errorf("filled in, it is refused: %v", err)
+	}
+}
+
+func TestCatalogueExampleIsRead(t *testing.T) {
+	t.Parallel()
+	_, nodes, err := readCatalogue(inRoot("catalogue.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range nodes {
+		c.Host = outbound.New(outbound.Config{Name: c.Name})
+		node, err := xray.Dial(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = node.Close()
+	}
+}
+
+// slug is the anchor that a heading gets.
+func slug(heading string) string {
+	kept := regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(strings.ToLower(strings.TrimLeft(heading, "# ")), "")
+	return strings.ReplaceAll(kept, " ", "-")
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	for _, doc := range allDocs(t) {
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(readDoc(t, doc), -1) {
+			if strings.HasPrefix(link[1], "https://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(link[1], "#")
+			target := doc
+			if path != "" {
+				target = filepath.ToSlash(filepath.Join(filepath.Dir(doc), path))
+			}
+			if _, err := os.Stat(inRoot(target)); err != nil {
+				t.Errorf("%s: %s leads nowhere", doc, link[1])
+				continue
+			}
+			headings := regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(readDoc(t, target), -1)
+			if anchor != "" && !slices.ContainsFunc(headings, func(h string) bool { return slug(h) == anchor }) {
+				t.Errorf("%s: %s leads to no heading", doc, link[1])
+			}
+		}
+	}
+}
+
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	err := filepath.WalkDir(inRoot(""), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		tests.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range allDocs(t) {
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(readDoc(t, doc), -1) {
+			if !strings.Contains(tests.String(), "func "+name+"(") {
+				t.Errorf("%s: there is no %s", doc, name)
+			}
+		}
+	}
+}
+
+func TestDecisionsHaveTheirParts(t *testing.T) {
+	t.Parallel()
+	number := 0
+	for _, doc := range allDocs(t) {
+		if !strings.HasPrefix(doc, "docs/adr/") {
+			continue
+		}
+		number++
+		form := fmt.Sprintf(`(?s)^# %d\. [^\n]+\n\n- Status: (accepted|superseded by [^\n]+)\n- Date: \d{4}-\d\d-\d\d\n\n`+
+			`## Context\n\n.+\n## Decision\n\n.+\n## Cost\n\n.+$`, number)
+		if !strings.HasPrefix(filepath.Base(doc), fmt.Sprintf("%04d-", number)) || !regexp.MustCompile(form).MatchString(readDoc(t, doc)) {
+			t.Errorf("%s is not decision %d: status, date, context, decision, cost", doc, number)
+		}
+	}
+}
+
+// constants returns the constants of a Go file with their values.
+func constants(t *testing.T, path string) map[string]*ast.ValueSpec {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), inRoot(path), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]*ast.ValueSpec)
+	for _, decl := range file.Decls {
+		group, ok := decl.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range group.Specs {
+			if value, ok := spec.(*ast.ValueSpec); ok && len(value.Values) == 1 {
+				found[value.Names[0].Name] = value
+			}
+		}
+	}
+	return found
+}
+
+func TestStateDiagramsShowTheStatuses(t *testing.T) {
+	t.Parallel()
+	for _, life := range []struct{ heading, file, typ string }{
+		{"### Order", "shop/order.go", "OrderStatus"},
+		{"### Subscription", "shop/subscription.go", "SubscriptionStatus"},
+	} {
+		var want []string
+		for _, c := range constants(t, life.file) {
+			typ, isNamed := c.Type.(*ast.Ident)
+			value, isLiteral := c.Values[0].(*ast.BasicLit)
+			if isNamed && isLiteral && typ.Name == life.typ {
+				status, err := strconv.Unquote(value.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want = append(want, status)
+			}
+		}
+		slices.Sort(want)
+		diagram := section(t, readDoc(t, "docs/architecture.md"), life.heading)
+		var got []string
+		for _, arrow := range regexp.MustCompile(`(?m)^    (\S+) --> ([a-z\[\]*]+)(: |$)`).FindAllStringSubmatch(diagram, -1) {
+			got = append(got, arrow[1], arrow[2])
+		}
+		slices.Sort(got)
+		got = slices.DeleteFunc(slices.Compact(got), func(s string) bool { return s == "[*]" })
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: the diagram (+) differs from the code (-):\n%s", life.heading, diff)
+		}
+	}
+}
+
+// span computes a constant length of time.
+func span(t *testing.T, known map[string]*ast.ValueSpec, e ast.Expr) time.Duration {
+	t.Helper()
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		n, err := strconv.ParseInt(e.Value, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(n)
+	case *ast.SelectorExpr:
+		return map[string]time.Duration{
+			"Millisecond": time.Millisecond, "Second": time.Second, "Minute": time.Minute, "Hour": time.Hour,
+		}[e.Sel.Name]
+	case *ast.Ident:
+		return span(t, known, known[e.Name].Values[0])
+	case *ast.BinaryExpr:
+		if e.Op == token.MUL {
+			return span(t, known, e.X) * span(t, known, e.Y)
+		}
+		return span(t, known, e.X) + span(t, known, e.Y)
+	default:
+		t.Fatalf("cannot compute %T", e)
+		return 0
+	}
+}
+
+func TestTimeLimitsAreThoseOfTheCode(t *testing.T) {
+	t.Parallel()
+	inShop := make(map[string]*ast.ValueSpec) // one of its files uses another's
+	checked := 0
+	for _, row := range rows(section(t, readDoc(t, "docs/architecture.md"), "## Time limits")) {
+		name := regexp.MustCompile("^`([a-z]\\w+)`|^`(OrderLifetime)`").FindString(row[1])
+		if name == "" {
+			continue
+		}
+		path := strings.Trim(row[0], "`")
+		known := constants(t, path)
+		maps.Copy(inShop, known)
+		limit, ok := known[strings.Trim(name, "`")]
+		if !ok {
+			t.Errorf("%s has no %s", path, name)
+			continue
+		}
+		want, err := time.ParseDuration(strings.NewReplacer(" ms", "ms", " s", "s", " min", "m", " h", "h").Replace(row[2]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := span(t, inShop, limit.Values[0]); got != want {
+			t.Errorf("%s %s is %s, not %s", path, name, got, want)
+		}
+		checked++
+	}
+	if checked < 20 {
+		t.Errorf("only %d limits were found", checked)
+	}
+}
+
+func firstCells(table [][]string) []string {
+	var names []string
+	for _, row := range table {
+		names = append(names, strings.Trim(row[0], "`"))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestTablesNameWhatThereIs(t *testing.T) {
+	t.Parallel()
+	architecture := readDoc(t, "docs/architecture.md")
+	var kinds []string
+	for _, kind := range regexp.MustCompile(`Kind\(\) string \{ return "(\w+)" \}`).FindAllStringSubmatch(readDoc(t, "shop/job.go"), -1) {
+		kinds = append(kinds, kind[1])
+	}
+	slices.Sort(kinds)
+	if diff := cmp.Diff(kinds, firstCells(rows(section(t, architecture, "## Jobs")))); diff != "" {
+		t.Errorf("jobs: the document (+) differs from the code (-):\n%s", diff)
+	}
+	known := slices.DeleteFunc(slices.Sorted(maps.Keys(rooms())), func(room string) bool { return room == "xray/xrayapi" })
+	if diff := cmp.Diff(known, firstCells(rows(section(t, architecture, "## Rooms")))); diff != "" {
+		t.Errorf("rooms: the document (+) differs from the code (-):\n%s", diff)
+	}
+	var direct []string
+	for _, module := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(readDoc(t, "go.mod"), -1) {
+		direct = append(direct, module[1])
+	}
+	slices.Sort(direct)
+	table := rows(section(t, readDoc(t, "docs/adr/0008-direct-dependencies.md"), "## Decision"))
+	if diff := cmp.Diff(direct, firstCells(table)); diff != "" {
+		t.Errorf("direct dependencies: the record (+) differs from go.mod (-):\n%s", diff)
+	}
+}
+
+func TestREADMEShowsWhatOneSees(t *testing.T) {
+	t.Parallel()
+	readme := readDoc(t, "README.md")
+	help := exec.CommandContext(t.Context(), "make", "--silent", "--no-print-directory", "help")
+	help.Dir = inRoot("")
+	list, err := help.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(readme, "```text\n"+string(list)+"```") {
+		t.Errorf("make help says otherwise:\n%s", list)
+	}
+	story := readDoc(t, "cmd/sandbox/demo.go") + readDoc(t, "cmd/sandbox/story.go")
+	steps := regexp.MustCompile(`(?m)^ ?\d+  (.+?)(?:, 8 seconds)? +\d+ ms$`).FindAllStringSubmatch(readme, -1)
+	for _, step := range steps {
+		if !strings.Contains(story, `"`+step[1]) {
+			t.Errorf("the demo has no step %q", step[1])
+		}
+	}
+	if !strings.Contains(readme, fmt.Sprintf("demo: ok, %d steps, ", len(steps))) {
+		t.Errorf("the README shows %d steps", len(steps))
+	}
+	node, _, _ := strings.Cut(section(t, readme, "### An Xray node"), "```\n")
+	_, node, _ = strings.Cut(node, "```json\n")
+	if !json.Valid([]byte(node)) {
+		t.Error("the configuration of a node is no JSON")
+	}
+}
