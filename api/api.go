@@ -40,7 +40,7 @@ type Config struct {
 	Payment  func(header http.Header, body []byte) (shop.PaymentEvent, error) // verifies, then reads a payment callback
 	Settle   func(context.Context, shop.PaymentEvent) (shop.Outcome, error)   //
 	Health   *Health
-	AtOnce   int // requests worked at once before others are sent away; default 256
+	AtOnce   int // requests of a receiver worked at once before others are sent away; default 256
 	Logger   *zap.Logger
 	Metrics  prometheus.Registerer
 }
@@ -49,9 +49,7 @@ type Config struct {
 type Edge struct {
 	cfg      Config
 	log      *zap.Logger
-	places   chan struct{}
 	requests *prometheus.HistogramVec
-	payments *prometheus.CounterVec
 }
 
 // New returns an Edge.
@@ -63,19 +61,15 @@ func New(cfg Config) *Edge {
 		cfg.Logger = zap.NewNop()
 	}
 	e := &Edge{
-		cfg: cfg, log: cfg.Logger, places: make(chan struct{}, cfg.AtOnce),
+		cfg: cfg, log: cfg.Logger,
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "sallyport", Subsystem: "receiver", Name: "duration_seconds",
 			Help:    "How long a delivery took to be answered, by receiver and status code.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10),
 		}, []string{"receiver", "code"}),
-		payments: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: "sallyport", Subsystem: "payments", Name: "total",
-			Help: "Payment callbacks by outcome.",
-		}, []string{"outcome"}),
 	}
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(e.requests, e.payments)
+		cfg.Metrics.MustRegister(e.requests)
 	}
 	return e
 }
@@ -85,11 +79,8 @@ func (e *Edge) Receivers() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
 	r.Get("/livez", e.cfg.Health.live)
-	r.Group(func(r chi.Router) {
-		r.Use(e.admit)
-		r.Post(TelegramPath, e.receive("telegram", e.telegram))
-		r.Post(PaymentsPath, e.receive("cryptobot", e.payment))
-	})
+	r.Post(TelegramPath, e.receive("telegram", e.fromTelegram, e.telegram))
+	r.Post(PaymentsPath, e.receive("cryptobot", nil, e.payment))
 	return r
 }
 
@@ -100,19 +91,6 @@ func NewRouter() chi.Router { return chi.NewRouter() }
 func (e *Edge) Operations(r chi.Router) {
 	r.Get("/readyz", e.cfg.Health.ready)
 	r.Get("/healthz", e.cfg.Health.report)
-}
-
-// admit sends a request away at once when too many are being worked.
-func (e *Edge) admit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case e.places <- struct{}{}:
-			defer func() { <-e.places }()
-			next.ServeHTTP(w, r)
-		default:
-			busy(w)
-		}
-	})
 }
 
 // busy asks the sender to come again: everybody who posts to us repeats.

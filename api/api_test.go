@@ -125,7 +125,7 @@ func TestReceiversAnswer(t *testing.T) {
 		{"nothing at all", tg, tgHeader, secret, ``, 200},
 		{"a body over the limit", tg, tgHeader, secret, strings.Repeat(" ", 1<<20+1), 413},
 		{"a body at the limit", tg, tgHeader, secret, message + strings.Repeat(" ", 1<<20-len(message)), 200},
-		{"a body over the limit with a wrong secret", tg, tgHeader, "", strings.Repeat(" ", 1<<20+1), 413},
+		{"a body over the limit with a wrong secret", tg, tgHeader, "", strings.Repeat(" ", 1<<20+1), 401},
 		{"an unknown kind of update", tg, tgHeader, secret, `{"update_id":6,"chat_boost":{}}`, 200},
 		{"an abyss of JSON", tg, tgHeader, secret, strings.Repeat(`[`, 100000), 200},
 		{"a payment", pay, payHeader, "good", `{}`, 200},

@@ -102,13 +102,24 @@ func (h *Health) look(ctx context.Context, wanted func(*watched) bool) Report {
 	}
 	r := Report{State: StateOK, Version: h.version, Components: make(map[string]Component)}
 	for p, done := range looks {
-		select {
-		case <-done:
-		case <-ctx.Done():
-		}
-		p.describe(&r)
+		p.describe(&r, !ended(ctx, done))
 	}
 	return r
+}
+
+// ended waits for done, but not beyond ctx, and says whether it came.
+func ended(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 // look starts a look unless one is under way or the last is fresh, and returns
@@ -152,10 +163,11 @@ func (w *watched) keep(found []Finding, err error) {
 	}
 }
 
-func (w *watched) describe(r *Report) {
+// describe adds what was found to the report; late says that the look under way
+// did not end in time.
+func (w *watched) describe(r *Report, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	late := w.running != nil
 	for i, name := range w.Names {
 		c := Component{State: w.found[i].State, Reason: w.found[i].Reason}
 		if late {

@@ -18,6 +18,8 @@ import (
 const (
 	// maxBody bounds what is read of a request.
 	maxBody = 1 << 20
+	// readBudget bounds how long a body may take to arrive.
+	readBudget = 3 * time.Second
 	// storeBudget bounds how long a delivery may wait for the database.
 	storeBudget = 3 * time.Second
 	// checkoutBudget leaves Telegram's ten seconds a margin.
@@ -30,42 +32,62 @@ type delivery struct {
 	body   []byte
 }
 
-// receive wraps a receiver: it reads the bounded body, turns the receiver's error
-// into a status code, counts and logs. The receiver returns nil only when the
-// delivery is durable.
-func (e *Edge) receive(name string, take func(context.Context, delivery) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// receiver takes deliveries of one sender.
+type receiver struct {
+	name   string
+	known  func(http.Header) bool // tells by the header alone that a stranger sends; may be nil
+	take   func(context.Context, delivery) error
+	places chan struct{} // one for each delivery worked at once
+}
+
+// receive returns the handler of a receiver. Strangers are sent away before they
+// cost anything, then whoever comes when all places are taken. The body is bounded
+// in size and time. take returns nil only when the delivery is durable; its error
+// becomes a status code, which is counted and logged.
+func (e *Edge) receive(name string, known func(http.Header) bool, take func(context.Context, delivery) error) http.HandlerFunc {
+	r := &receiver{name: name, known: known, take: take, places: make(chan struct{}, e.cfg.AtOnce)}
+	return func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
-		err := e.take(w, r, take)
+		err := r.serve(w, request)
 		code := statusOf(err)
 		e.requests.WithLabelValues(name, strconv.Itoa(code)).Observe(time.Since(start).Seconds())
-		switch {
-		case err == nil:
-		case code == http.StatusServiceUnavailable:
-			e.log.Warn("delivery sent away", zap.String("receiver", name), zap.Duration("dur", time.Since(start)), zap.Error(err))
+		if err != nil {
+			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code),
+				zap.Duration("dur", time.Since(start)), zap.Error(err))
+		}
+		if code == http.StatusServiceUnavailable {
 			busy(w)
 			return
-		default:
-			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code))
 		}
 		w.WriteHeader(code)
 	}
 }
 
-func (e *Edge) take(w http.ResponseWriter, r *http.Request, take func(context.Context, delivery) error) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+func (r *receiver) serve(w http.ResponseWriter, request *http.Request) error {
+	if r.known != nil && !r.known(request.Header) {
+		return shop.ErrForged
+	}
+	select {
+	case r.places <- struct{}{}:
+		defer func() { <-r.places }()
+	default:
+		return errBusy
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readBudget)) // a recorder in a test cannot
+	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxBody))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return errTooLarge
 		}
 		return errBadRequest
 	}
-	return take(r.Context(), delivery{header: r.Header, body: body})
+	return r.take(request.Context(), delivery{header: request.Header, body: body})
 }
 
 var (
 	errTooLarge   = errors.New("body too large")
 	errBadRequest = errors.New("body not readable")
+	errBusy       = errors.New("all places are taken")
 )
 
 // statusOf is the one table from errors to status codes. Whatever is not the
@@ -85,11 +107,13 @@ func statusOf(err error) int {
 	}
 }
 
+// fromTelegram says whether the header bears our secret.
+func (e *Edge) fromTelegram(h http.Header) bool {
+	return same(h.Get("X-Telegram-Bot-Api-Secret-Token"), e.cfg.Secret)
+}
+
 // telegram takes one update.
 func (e *Edge) telegram(ctx context.Context, d delivery) error {
-	if !same(d.header.Get("X-Telegram-Bot-Api-Secret-Token"), e.cfg.Secret) {
-		return shop.ErrForged
-	}
 	update, err := readUpdate(d.body)
 	if err != nil {
 		return e.bury(ctx, "telegram", err, d.body)
@@ -113,28 +137,16 @@ func (e *Edge) payment(ctx context.Context, d delivery) error {
 	event, err := e.cfg.Payment(d.header, d.body)
 	switch {
 	case errors.Is(err, shop.ErrIrrelevant):
-		e.payments.WithLabelValues("irrelevant").Inc()
 		return nil
 	case errors.Is(err, shop.ErrUndecodable):
 		return e.bury(ctx, "cryptobot", err, d.body)
 	case err != nil:
-		e.payments.WithLabelValues("forged").Inc()
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("payment not stored in time"))
 	defer cancel()
-	outcome, err := e.cfg.Settle(ctx, event)
-	if err != nil {
-		return err
-	}
-	e.payments.WithLabelValues(string(outcome)).Inc()
-	report := e.log.Info
-	if outcome == shop.Flagged {
-		report = e.log.Error // an operator must look at it
-	}
-	report("payment", zap.String("provider", string(event.Provider)), zap.String("payment_id", event.ExternalID),
-		zap.String("outcome", string(outcome)))
-	return nil
+	_, err = e.cfg.Settle(ctx, event)
+	return err
 }
 
 // bury keeps a delivery that is genuine but not understood.

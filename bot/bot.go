@@ -123,12 +123,34 @@ func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
 	if a.qr != "" {
 		return b.display.photo(ctx, user.ID, a.qr, a.screen)
 	}
-	return b.display.show(ctx, user.ID, messageOf(q), a.screen)
+	if err := b.display.show(ctx, user.ID, messageOf(q), a.screen); err != nil || a.order.ID == (shop.OrderID{}) {
+		return err
+	}
+	return b.follow(ctx, t, a)
 }
 
-// messageOf returns the text message that the button stands under, or 0.
+// follow looks once more at an order that has just been shown: what became of it
+// before its screen stood could not be shown by whoever did it.
+func (b *Bot) follow(ctx context.Context, t turn, shown answer) error {
+	order, err := b.shop.OrderOf(ctx, t.user.ID, shown.order.ID)
+	if err != nil {
+		return err
+	}
+	view, err := b.view(ctx, order)
+	if err != nil {
+		return err
+	}
+	now := t.paint.order(view)
+	if now.Text == shown.screen.Text {
+		return nil
+	}
+	return b.display.refresh(ctx, t.user.ID, now)
+}
+
+// messageOf returns the text message of the private chat that the button stands
+// under, or 0.
 func messageOf(q *tgbotapi.CallbackQuery) int64 {
-	if q.Message == nil || q.Message.Text == "" {
+	if q.Message == nil || q.Message.Text == "" || q.Message.Chat == nil || q.Message.Chat.ID != q.From.ID {
 		return 0
 	}
 	return int64(q.Message.MessageID)

@@ -148,6 +148,6 @@ func translate(method string, answer *tgbotapi.APIResponse, err error) error {
 // isRefusal says whether Telegram refused the call for good: repeating it is
 // useless, another call may help.
 func isRefusal(err error) bool {
-	_, ok := errors.AsType[*Refusal](err)
-	return ok && shop.KindOf(err) == shop.KindInternal
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && shop.KindOf(err) == shop.KindInternal && r.Code != http.StatusUnauthorized
 }

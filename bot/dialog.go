@@ -17,8 +17,9 @@ type turn struct {
 // answer is what the customer gets for a move.
 type answer struct {
 	screen Screen
-	toast  string // shown for a moment over the screen
-	qr     string // if set, the screen is sent as the caption of this QR code
+	toast  string     // shown for a moment over the screen
+	qr     string     // if set, the screen is sent as the caption of this QR code
+	order  shop.Order // if set, the screen shows this order, which may change meanwhile
 }
 
 // press answers one kind of button; arguments are what its data holds after the verb.
@@ -105,7 +106,7 @@ func (b *Bot) pay(ctx context.Context, t turn, arguments []string) (answer, erro
 		return answer{}, err
 	}
 	view, err := b.view(ctx, order)
-	return answer{screen: t.paint.order(view)}, err
+	return answer{screen: t.paint.order(view), order: order}, err
 }
 
 // order shows how an order stands; for an open one, the provider is asked too.
@@ -118,7 +119,7 @@ func (b *Bot) order(ctx context.Context, t turn, arguments []string) (answer, er
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{screen: t.paint.order(view)}
+	a := answer{screen: t.paint.order(view), order: order}
 	if order.Status == shop.OrderOpen {
 		a.toast = t.paint.text("order.unpaid", nil)
 		err = b.shop.AskAboutPayments(ctx)
@@ -156,9 +157,9 @@ func (b *Bot) cancel(ctx context.Context, t turn, arguments []string) (answer, e
 		return answer{}, err
 	}
 	switch err := b.shop.CancelOrder(ctx, t.user.ID, order.ID); {
-	case errors.Is(err, shop.ErrOrderClosed):
+	case errors.Is(err, shop.ErrOrderClosed) && order.Status != shop.OrderCancelled:
 		return b.order(ctx, t, arguments)
-	case err != nil:
+	case err != nil && !errors.Is(err, shop.ErrOrderClosed):
 		return answer{}, err
 	}
 	return answer{screen: t.paint.menu(t.paint.text("menu.cancelled", nil))}, nil

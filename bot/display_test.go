@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,6 +34,8 @@ type front struct {
 	messenger *bot.Messenger
 	gateway   *shoptest.Gateway
 	seen      int
+
+	beforeEdit func() // called when Telegram is asked to edit a message
 }
 
 const ann = int64(500)
@@ -40,7 +44,12 @@ func newFront(t *testing.T) *front {
 	t.Helper()
 	f := &front{t: t, telegram: telegram.New(telegram.Config{Token: token, Limits: telegram.Limits{Disabled: true}}), store: server.Open(t), gateway: shoptest.NewGateway()}
 	t.Cleanup(f.telegram.Close)
-	api := httptest.NewServer(f.telegram)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.beforeEdit != nil && strings.HasSuffix(r.URL.Path, "/editMessageText") {
+			f.beforeEdit()
+		}
+		f.telegram.ServeHTTP(w, r)
+	}))
 	t.Cleanup(api.Close)
 	f.client = bot.NewClient(token, api.URL, outbound.New(outbound.Config{Name: "telegram"}))
 	t.Cleanup(f.client.Close)
@@ -67,7 +76,14 @@ func newFront(t *testing.T) *front {
 func (f *front) handle(kind, body string) error {
 	f.t.Helper()
 	f.seen++
-	return f.Handle(f.t.Context(), shop.Update{ID: int64(f.seen), Kind: kind, Body: []byte(body)})
+	for {
+		err := f.Handle(f.t.Context(), shop.Update{ID: int64(f.seen), Kind: kind, Body: []byte(body)})
+		limited, ok := errors.AsType[*shop.Error](err)
+		if !ok || limited.Kind != shop.KindLimited {
+			return err
+		}
+		<-time.After(limited.RetryAfter) // as the lanes do
+	}
 }
 
 // write has Ann write a text.
@@ -224,6 +240,23 @@ func TestTheInvoiceAppearsOnlyWhereTheCustomerStillLooks(t *testing.T) {
 	if n := f.gateway.Made(); n != 1 {
 		t.Errorf("%d invoices", n)
 	}
+}
+
+// The invoice may be there before the screen that waits for it.
+func TestAnInvoiceQuickerThanItsScreenIsShownAllTheSame(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	f.beforeEdit = sync.OnceFunc(func() {
+		var job shop.OpenInvoice
+		f.must(f.store.Pool().QueryRow(t.Context(), `SELECT args FROM river_job WHERE kind = 'open_invoice'`).Scan(&job))
+		f.must(f.shop.OpenInvoice(t.Context(), job.OrderID))
+		f.must(f.shop.Notify(t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeInvoice, OrderID: job.OrderID}))
+	})
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	f.only("pay in @CryptoBot")
 }
 
 func (f *front) orderOf(m telegram.Message) shop.OrderID {

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,10 +21,11 @@ type Inbox interface {
 	ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (shop.Update, bool, error)
 	// ReleaseLane gives the lane back and reports whether an update came in meanwhile.
 	ReleaseLane(ctx context.Context, lane int64, holder string) (more bool, err error)
-	// CloseUpdate ends an update as "done", "stale" or "dead".
-	CloseUpdate(ctx context.Context, id int64, state, reason string) error
-	// RetryUpdate counts a failed try and lets the update wait.
-	RetryUpdate(ctx context.Context, id int64, after time.Duration, reason string) error
+	// CloseUpdate ends an update of a lane that holder holds as "done", "stale" or "dead".
+	CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error
+	// RetryUpdate lets an update of a lane that holder holds wait; fault counts
+	// the try as one that failed for a fault of ours.
+	RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error
 	// IdleLanes returns at most limit lanes that have due updates and no worker.
 	IdleLanes(ctx context.Context, limit int) ([]int64, error)
 }
@@ -40,12 +42,16 @@ type LanesConfig struct {
 }
 
 const (
-	// handleBudget bounds one try of one update.
-	handleBudget = 8 * time.Second
-	// lease is how long a lane stays ours without our renewing it: longer than
-	// handleBudget, so that no lane is ever worked twice at once, and no longer
-	// than a customer should wait after a crash.
+	// handleBudget bounds one try of one update, storeBudget the storing of what
+	// became of it.
+	handleBudget = 7 * time.Second
+	storeBudget  = 2 * time.Second
+	// lease is how long a lane stays ours without our renewing it: longer than the
+	// budgets together, so that no lane is worked twice at once, and no longer than
+	// a customer should wait after a crash.
 	lease = 10 * time.Second
+	// turnLength is how many updates of a lane are handled before others get their turn.
+	turnLength = 16
 	// sweepEvery is how often lanes that nobody works are looked for.
 	sweepEvery = 500 * time.Millisecond
 	// sweepBatch bounds how many of them are taken at a time.
@@ -159,64 +165,95 @@ func (l *Lanes) worker(ctx, hard context.Context) {
 // work handles the lane's updates until none is due or ctx ends; what is in hand
 // then goes on until hard ends.
 func (l *Lanes) work(ctx, hard context.Context, lane int64) {
-	for ctx.Err() == nil {
-		for ctx.Err() == nil && l.next(hard, lane) {
-		}
-		more, err := l.cfg.Inbox.ReleaseLane(context.WithoutCancel(ctx), lane, l.cfg.Holder)
-		if err != nil {
-			l.cfg.Logger.Warn("lane not released", zap.Error(err)) // its lease runs out by itself
-		}
-		if !l.again(lane, more) {
-			return
-		}
+	outcome := nextDue
+	for n := 0; n < turnLength && outcome == nextDue && ctx.Err() == nil; n++ {
+		outcome = l.next(hard, lane)
 	}
-}
-
-// next handles the lane's first update; it reports whether to go on to another.
-func (l *Lanes) next(ctx context.Context, lane int64) bool {
-	update, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, lane, l.cfg.Holder, lease)
+	if outcome == laneLost {
+		l.forget(lane) // its lease runs out by itself
+		return
+	}
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+	defer cancel()
+	more, err := l.cfg.Inbox.ReleaseLane(release, lane, l.cfg.Holder)
 	if err != nil {
-		l.cfg.Logger.Warn("lane not claimed", zap.Error(err))
+		l.cfg.Logger.Warn("lane not released", zap.Error(err)) // its lease runs out by itself
 	}
-	return ok && l.try(ctx, update)
+	l.rest(lane, more)
 }
 
-// again reports whether the lane must be worked once more: it was woken meanwhile.
-// If not, the next Wake queues it anew.
-func (l *Lanes) again(lane int64, more bool) bool {
+// laneOutcome says how to go on with a lane.
+type laneOutcome int
+
+const (
+	nextDue   laneOutcome = iota // there may be another update
+	laneEmpty                    // none is due
+	laneLost                     // what became of an update could not be stored
+)
+
+// next handles the lane's first update.
+func (l *Lanes) next(ctx context.Context, lane int64) laneOutcome {
+	update, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, lane, l.cfg.Holder, lease)
+	switch {
+	case err != nil:
+		l.cfg.Logger.Warn("lane not claimed", zap.Error(err))
+		return laneEmpty
+	case !ok:
+		return laneEmpty
+	default:
+		return l.try(ctx, update)
+	}
+}
+
+// rest puts the lane at the end of the queue if it was woken meanwhile or has more;
+// if not, the next Wake queues it.
+func (l *Lanes) rest(lane int64, more bool) {
+	l.mu.Lock()
+	woken := l.lanes[lane]
+	delete(l.lanes, lane)
+	l.mu.Unlock()
+	if woken || more {
+		l.Wake(lane)
+	}
+}
+
+func (l *Lanes) forget(lane int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lanes[lane] || more {
-		l.lanes[lane] = false
-		return true
-	}
 	delete(l.lanes, lane)
-	return false
 }
 
-// try handles one update and stores what became of it; it reports whether the
-// lane may go on to the next.
-func (l *Lanes) try(ctx context.Context, u shop.Update) bool {
+// try handles one update and stores what became of it.
+func (l *Lanes) try(ctx context.Context, u shop.Update) laneOutcome {
 	start := time.Now()
 	if u.Attempt == 0 {
 		l.waited.Observe(start.Sub(u.ReceivedAt).Seconds())
 	}
 	state, after, err := l.handle(ctx, u)
 	if ctx.Err() != nil {
-		return false // handed back: it stays as it was
+		return laneEmpty // handed back: it stays as it was
 	}
 	l.handled.WithLabelValues(u.Kind, state).Observe(time.Since(start).Seconds())
 	l.report(u, state, time.Since(start), err)
-	var stored error
+	if err := l.store(ctx, u, state, after, err); err != nil {
+		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.Error(err))
+		return laneLost
+	}
 	if state == "retry" {
-		stored = l.cfg.Inbox.RetryUpdate(ctx, u.ID, after, reasonOf(err))
-	} else {
-		stored = l.cfg.Inbox.CloseUpdate(ctx, u.ID, state, reasonOf(err))
+		time.AfterFunc(after, func() { l.Wake(u.Lane) })
+		return laneEmpty
 	}
-	if stored != nil {
-		l.cfg.Logger.Warn("update outcome not stored", zap.Int64("update_id", u.ID), zap.Error(stored))
+	return nextDue
+}
+
+// store keeps what became of an update, within the lane's lease.
+func (l *Lanes) store(ctx context.Context, u shop.Update, state string, after time.Duration, err error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("no answer from the inbox"))
+	defer cancel()
+	if state == "retry" {
+		return l.cfg.Inbox.RetryUpdate(ctx, u.ID, l.cfg.Holder, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
 	}
-	return stored == nil && state != "retry"
+	return l.cfg.Inbox.CloseUpdate(ctx, u.ID, l.cfg.Holder, state, reasonOf(err))
 }
 
 func (l *Lanes) handle(ctx context.Context, u shop.Update) (state string, after time.Duration, err error) {
@@ -244,7 +281,7 @@ func guarded(ctx context.Context, u shop.Update, handle func(context.Context, sh
 
 // verdict is the one table from a handler's error to what becomes of the update.
 func verdict(u shop.Update, age time.Duration, err error) (state string, after time.Duration) {
-	pause := min(maxPause, 250*time.Millisecond<<min(u.Attempt, 10))
+	pause := min(maxPause, 250*time.Millisecond+age/4)
 	switch kind := shop.KindOf(err); {
 	case err == nil, kind == shop.KindForbidden: // who has blocked us needs no answer
 		return "done", 0
@@ -279,8 +316,8 @@ func reasonOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	reason := err.Error()
-	return reason[:min(len(reason), 500)]
+	reason := strings.ReplaceAll(err.Error(), "\x00", "")
+	return strings.ToValidUTF8(reason[:min(len(reason), 500)], "")
 }
 
 // panicError is a panic caught in a handler.

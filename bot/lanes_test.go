@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +173,8 @@ func TestFailuresAreTriedAgainThenPutAside(t *testing.T) {
 		{"a limit that passes", shop.Limited(time.Millisecond, errors.New("429")), 2, "done", 3},
 		{"a fault of ours that passes", errors.New("bug"), 2, "done", 3},
 		{"a fault of ours that stays", errors.New("bug"), 99, "dead", 5},
+		{"an error in letters that are cut", errors.New(strings.Repeat("я", 400)), 99, "dead", 5},
+		{"an error with a zero byte", errors.New("a\x00b"), 99, "dead", 5},
 		{"junk", &shop.Error{Kind: shop.KindInvalid, Key: "undecodable"}, 99, "dead", 1},
 		{"a customer who blocked us", shop.Forbidden(errors.New("403")), 99, "done", 1},
 	} {
@@ -288,5 +291,29 @@ func TestStoppingHandsBackWhatTakesTooLong(t *testing.T) {
 	u, ok, err := s.ClaimUpdate(t.Context(), 1, "b", time.Minute)
 	if !ok || err != nil || u.Attempt != 0 {
 		t.Errorf("the next process does not get it at once: %+v %v %v", u, ok, err)
+	}
+}
+
+// One customer who floods, held back by a limit, costs the others nothing.
+func TestFloodersOccupyNobody(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	d := newDesk(func(u shop.Update) error {
+		if u.Lane <= 40 && u.Attempt == 0 {
+			return shop.Limited(time.Second, errors.New("message limit reached"))
+		}
+		return nil
+	})
+	l, _ := run(t, s, d, "a")
+	for i := range int64(400) {
+		receive(t, s, i+1, i%40+1, "message")
+		l.Wake(i%40 + 1)
+	}
+	start := time.Now()
+	receive(t, s, 1000, 99, "message")
+	l.Wake(99)
+	eventually(t, "the neighbour", func() bool { return len(d.of(99)) == 1 })
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("the neighbour waited %s", took)
 	}
 }

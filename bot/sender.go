@@ -118,8 +118,7 @@ func textParams(chat int64, screen Screen) tgbotapi.Params {
 	}
 }
 
-// paced waits for its turn, then calls. A wait that ctx does not allow is
-// KindLimited at once.
+// paced calls when it may; a wait that is not short is KindLimited at once.
 func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() error) error {
 	if err := s.turn(ctx, p, chat); err != nil {
 		return err
@@ -131,19 +130,28 @@ func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() 
 	return err
 }
 
+// shortWait is how long a message may be held back here; a longer wait is the
+// caller's, so that a customer who floods occupies nobody.
+const shortWait = 100 * time.Millisecond
+
+// turn returns once a message may be sent, or how long it must wait.
 func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
 	limit := s.limitOf(chat)
 	if wait := time.Until(limit.pause); wait > 0 {
 		return shop.Limited(wait, errors.New("telegram asked to wait for this chat"))
 	}
-	for p == Notice && s.global.Tokens() < reserve {
-		if err := sleep(ctx, time.Second/globalRate); err != nil {
-			return shop.Limited(time.Second, err)
-		}
+	if p == Notice && s.global.Tokens() < reserve {
+		return shop.Limited(time.Second/2, errors.New("replies come first"))
 	}
 	for _, l := range []*rate.Limiter{limit.limiter, s.global} {
-		if err := l.Wait(ctx); err != nil {
-			return shop.Limited(time.Second, errors.New("message limit reached"))
+		place := l.Reserve()
+		wait := place.Delay()
+		if wait > shortWait {
+			place.Cancel()
+			return shop.Limited(wait, errors.New("message limit reached"))
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return shop.Unavailable(err)
 		}
 	}
 	return nil

@@ -26,6 +26,12 @@ CREATE TABLE lanes (
 );
 COMMENT ON TABLE lanes IS 'Which process works a lane now; a lease that ran out is anybody''s.';
 
+CREATE TABLE processes (
+    holder  text PRIMARY KEY,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE processes IS 'Who is alive. What a process that is seen no more had in hand, its lanes and its jobs, is handed back.';
+
 CREATE TABLE dead_letters (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     source      text NOT NULL,
@@ -46,4 +52,4 @@ CREATE TABLE dialogs (
 COMMENT ON TABLE dialogs IS 'The message in which a customer''s screen lives, and which screen it shows.';
 
 -- +goose Down
-DROP TABLE dialogs, dead_letters, lanes, inbox;
+DROP TABLE dialogs, dead_letters, processes, lanes, inbox;

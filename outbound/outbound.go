@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -30,21 +29,11 @@ type Config struct {
 	Observe  func(host, op string, took time.Duration, err error)
 }
 
-// Status is what is known of a host without asking it.
-type Status struct {
-	LastSuccess time.Time // zero if there was none yet
-	LastError   string    // of the last call, empty if it succeeded
-	Open        bool      // the breaker refuses calls
-}
-
 // Host bounds the calls to one outside host.
 type Host struct {
 	cfg     Config
 	breaker circuitbreaker.CircuitBreaker[any]
 	run     failsafe.Executor[any]
-
-	mu     sync.Mutex
-	status Status
 }
 
 // New returns a Host with cfg's limits; zero values take the defaults.
@@ -78,7 +67,6 @@ func (h *Host) Do(ctx context.Context, op string, call func(context.Context) err
 	if err != nil && !classified(err) {
 		err = shop.Unavailable(fmt.Errorf("%s %s: %w", h.cfg.Name, op, err))
 	}
-	h.note(err)
 	if h.cfg.Observe != nil {
 		h.cfg.Observe(h.cfg.Name, op, time.Since(start), err)
 	}
@@ -90,7 +78,12 @@ func (h *Host) attempt(ctx context.Context, op string, call func(context.Context
 	bounded, cancel := context.WithTimeoutCause(ctx, h.cfg.Timeout, limit)
 	defer cancel()
 	err := call(bounded)
-	if err == nil || classified(err) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err() // a caller who gives up says nothing about the host
+	case classified(err):
 		return err
 	}
 	if bounded.Err() != nil {
@@ -99,27 +92,8 @@ func (h *Host) attempt(ctx context.Context, op string, call func(context.Context
 	return shop.Unavailable(err)
 }
 
-func (h *Host) note(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err == nil || shop.KindOf(err) != shop.KindUnavailable {
-		h.status.LastSuccess, h.status.LastError = time.Now(), ""
-		return
-	}
-	h.status.LastError = err.Error()
-}
-
-// Status returns what is known of the host without asking it.
-func (h *Host) Status() Status {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.status
-	s.Open = h.breaker.IsOpen()
-	return s
-}
-
-// Name is the host's name in health reports and metrics.
-func (h *Host) Name() string { return h.cfg.Name }
+// Open says whether calls are refused because the host has failed too often.
+func (h *Host) Open() bool { return h.breaker.IsOpen() }
 
 func classified(err error) bool {
 	_, ok := errors.AsType[*shop.Error](err)

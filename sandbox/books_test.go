@@ -143,10 +143,17 @@ func (b *books) checkLedger() {
 	}
 }
 
-// checkSubscriptions checks that everybody has the time that they paid for, from
-// the moment of the first delivery, and that their key is in their chat and at the
-// VPN server, and no other.
-func (b *books) checkSubscriptions() {
+// entitled is a customer who paid, and what the product promised them.
+type entitled struct {
+	User               int64
+	Access             string
+	UUID               uuid.UUID
+	Status             string
+	Expires, Delivered time.Time // the end, and the first delivery
+	Seconds            int64     // paid for
+}
+
+func (b *books) entitled() []entitled {
 	b.t.Helper()
 	rows, err := b.db.Query(b.t.Context(), `
 		SELECT s.user_id, s.access_id, s.uuid, s.status, s.expires_at, min(o.delivered_at), sum(o.period_seconds)::bigint
@@ -155,33 +162,34 @@ func (b *books) checkSubscriptions() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	type row struct {
-		User               int64
-		Access             string
-		UUID               uuid.UUID
-		Status             string
-		Expires, Delivered time.Time
-		Seconds            int64
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[row])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[entitled])
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	return list
+}
+
+// checkSubscriptions checks that everybody has the time that they paid for, from
+// the moment of the first delivery, and that their key is in their chat and at the
+// VPN server, and no other.
+func (b *books) checkSubscriptions() {
+	b.t.Helper()
 	_, users := ask[[]struct{ ID, UUID string }](b.t, http.MethodGet, b.w.Ready().ControlURL+"/xray/users", "")
 	let := make(map[string]string, len(users))
 	for _, u := range users {
 		let[u.ID] = u.UUID
 	}
-	for _, r := range list {
-		due := r.Delivered.Add(time.Duration(r.Seconds) * time.Second)
-		if off := r.Expires.Sub(due); r.Status != "active" || off.Abs() > 5*time.Second {
-			b.t.Errorf("customer %d is %s until %s, which is %s off what they paid for", r.User, r.Status, r.Expires, off)
+	list := b.entitled()
+	for _, e := range list {
+		due := e.Delivered.Add(time.Duration(e.Seconds) * time.Second)
+		if off := e.Expires.Sub(due); e.Status != "active" || off.Abs() > 5*time.Second {
+			b.t.Errorf("customer %d is %s until %s, which is %s off what they paid for", e.User, e.Status, e.Expires, off)
 		}
-		if let[r.Access] != r.UUID.String() {
-			b.t.Errorf("customer %d: the VPN server knows %q as %q", r.User, r.Access, let[r.Access])
+		if let[e.Access] != e.UUID.String() {
+			b.t.Errorf("customer %d: the VPN server knows %q as %q", e.User, e.Access, let[e.Access])
 		}
-		if !b.holdsKey(r.User, r.UUID) {
-			b.t.Errorf("customer %d never got the key", r.User)
+		if !b.holdsKey(e.User, e.UUID) {
+			b.t.Errorf("customer %d never got the key", e.User)
 		}
 	}
 	if len(let) != len(list) {

@@ -67,6 +67,7 @@ func (w *World) environment() []string {
 		"CRYPTOPAY_TOKEN=" + r.CryptoPayToken, "CRYPTOPAY_API=" + r.CryptoPayAPI, "CRYPTOPAY_RETURN_URL=" + r.ChatURL,
 		"DATABASE_URL=" + r.DatabaseURL, "CATALOGUE=" + r.Catalogue,
 		fmt.Sprintf("LISTEN=%s:%d", loopback, w.config.AppPort),
+		"OPERATIONS_LISTEN=shared",
 		"TIMEZONE=Europe/Moscow", "LOG_LEVEL=info",
 		"EXPIRE_EVERY=500ms", "CHECK_NODES_EVERY=500ms", "POLL_INVOICES_EVERY=2s",
 	}

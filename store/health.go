@@ -34,6 +34,8 @@ type Vitals struct {
 	OldestJob       time.Duration
 	DeadJobs        int
 	FlaggedPayments int
+	IdleJobs        []string                 // kinds of periodic jobs that have not succeeded for too long
+	NodeAges        map[string]time.Duration // since the last check that reached a node
 }
 
 // Ping returns nil if the database answers.
@@ -61,9 +63,44 @@ func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 				(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND received_at > now() - interval '1 day')`).
 			Scan(&v.WaitingUpdates, &update, &v.DeadUpdates, &v.DeadLetters, &v.OwedJobs, &job, &v.DeadJobs, &v.FlaggedPayments)
 	})
+	if err == nil {
+		err = p.with(ctx, v.readPeriodic(ctx))
+	}
 	v.OldestUpdate = time.Duration(update * float64(time.Second))
 	v.OldestJob = time.Duration(job * float64(time.Second))
 	return v, err
+}
+
+// readPeriodic reads what should happen again and again, and for how long it has not.
+// Kinds that never succeeded are judged by their oldest try.
+func (v *Vitals) readPeriodic(ctx context.Context) func(*pgx.Conn) error {
+	return func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `
+			SELECT limits.kind FROM (VALUES ('expire_due', interval '1 minute'), ('poll_invoices', interval '3 minutes'),
+				('sweep_payments', interval '30 minutes'), ('clean_up', interval '30 minutes')) AS limits (kind, most)
+			JOIN river_job USING (kind)
+			GROUP BY limits.kind, limits.most
+			HAVING coalesce(max(finalized_at) FILTER (WHERE state = 'completed'), min(created_at)) < now() - limits.most
+			ORDER BY 1`)
+		if err != nil {
+			return err
+		}
+		if v.IdleJobs, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return err
+		}
+		v.NodeAges = make(map[string]time.Duration)
+		rows, err = conn.Query(ctx, `SELECT name, now() - checked_at FROM nodes`)
+		if err != nil {
+			return err
+		}
+		var name string
+		var age time.Duration
+		_, err = pgx.ForEachRow(rows, []any{&name, &age}, func() error {
+			v.NodeAges[name] = age
+			return nil
+		})
+		return err
+	}
 }
 
 // with runs do with the connection, made anew if it was lost.

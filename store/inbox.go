@@ -32,13 +32,13 @@ func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []by
 }
 
 type updateRow struct {
-	UpdateID   int64
-	Lane       int64
-	Kind       string
-	Body       []byte
-	ReceivedAt time.Time
-	Attempt    int
-	Due        bool
+	UpdateID int64
+	Lane     int64
+	Kind     string
+	Body     []byte
+	Age      time.Duration
+	Attempt  int
+	Due      bool
 }
 
 // ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
@@ -58,7 +58,7 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			return nil
 		})
 	batch.Queue(`
-		SELECT update_id, lane, kind, body, received_at, attempt, run_after <= now() AS due
+		SELECT update_id, lane, kind, body, now() - received_at AS age, attempt, run_after <= now() AS due
 		FROM inbox
 		WHERE lane = $1 AND state = 'waiting'
 		ORDER BY arrival LIMIT 1`, lane).
@@ -71,7 +71,8 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			ok = leased && first.Due
 			u = shop.Update{
 				ID: first.UpdateID, Lane: first.Lane, Kind: first.Kind, Body: first.Body,
-				ReceivedAt: first.ReceivedAt, Attempt: first.Attempt,
+				ReceivedAt: time.Now().Add(-first.Age), // by one clock, the database's
+				Attempt:    first.Attempt,
 			}
 			return nil
 		})
@@ -96,19 +97,35 @@ func (s *Store) ReleaseLane(ctx context.Context, lane int64, holder string) (mor
 	return more, err
 }
 
-// CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not done.
-func (s *Store) CloseUpdate(ctx context.Context, id int64, state, reason string) error {
-	_, err := s.exec(ctx, "close update", `
-		UPDATE inbox SET state = $2, error = $3, closed_at = now()
-		WHERE update_id = $1 AND state = 'waiting'`, id, state, reason)
-	return err
+// CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
+// done. It returns ErrLaneLost if holder does not hold the update's lane any more.
+func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
+	n, err := s.exec(ctx, "close update", `
+		UPDATE inbox SET state = $3, error = $4, closed_at = now()
+		WHERE update_id = $1 AND state = 'waiting'
+			AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`, id, holder, state, reason)
+	return held(n, err)
 }
 
-// RetryUpdate counts a failed try and lets the update wait before the next.
-func (s *Store) RetryUpdate(ctx context.Context, id int64, after time.Duration, reason string) error {
-	_, err := s.exec(ctx, "retry update", `
-		UPDATE inbox SET attempt = attempt + 1, run_after = now() + $2, error = $3
-		WHERE update_id = $1 AND state = 'waiting'`, id, after, reason)
+// RetryUpdate lets the update wait before its next try; fault counts this one as a
+// fault of ours. It returns ErrLaneLost if holder does not hold the update's lane
+// any more.
+func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error {
+	n, err := s.exec(ctx, "retry update", `
+		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5
+		WHERE update_id = $1 AND state = 'waiting'
+			AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`,
+		id, holder, after, map[bool]int{true: 1}[fault], reason)
+	return held(n, err)
+}
+
+// ErrLaneLost says that another process has taken the lane.
+var ErrLaneLost = errors.New("the lane is another's by now")
+
+func held(affected int64, err error) error {
+	if err == nil && affected == 0 {
+		return ErrLaneLost
+	}
 	return err
 }
 

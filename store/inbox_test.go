@@ -35,11 +35,12 @@ func TestInboxKeepsARedeliveryOnce(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	add(t, s, 7, 1)
+	claim(t, s, 1, "a", longLease)
 	fresh, err := s.AddUpdate(t.Context(), shop.Update{ID: 7, Lane: 1, Kind: "message", Body: []byte(`{}`)})
 	if fresh || err != nil {
 		t.Error(fresh, err)
 	}
-	if err := s.CloseUpdate(t.Context(), 7, "done", ""); err != nil {
+	if err := s.CloseUpdate(t.Context(), 7, "a", "done", ""); err != nil {
 		t.Fatal(err)
 	}
 	if fresh, _ := s.AddUpdate(t.Context(), shop.Update{ID: 7, Lane: 1, Kind: "message", Body: []byte(`{}`)}); fresh {
@@ -58,7 +59,7 @@ func TestLaneIsWorkedInOrderOfArrivalEvenWhenIDsGoBack(t *testing.T) {
 		if !ok || got != want {
 			t.Fatalf("claimed %d (%v), want %d", got, ok, want)
 		}
-		if err := s.CloseUpdate(t.Context(), got, "done", ""); err != nil {
+		if err := s.CloseUpdate(t.Context(), got, "a", "done", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,7 +103,8 @@ func TestFailingUpdateHoldsItsLaneButNoOther(t *testing.T) {
 	add(t, s, 1, 1)
 	add(t, s, 2, 1)
 	add(t, s, 3, 2)
-	if err := s.RetryUpdate(t.Context(), 1, time.Hour, "telegram is down"); err != nil {
+	claim(t, s, 1, "a", longLease)
+	if err := s.RetryUpdate(t.Context(), 1, "a", time.Hour, false, "telegram is down"); err != nil {
 		t.Fatal(err)
 	}
 	if id, ok := claim(t, s, 1, "a", longLease); ok {
@@ -128,6 +130,21 @@ func TestIdleLanesAreThoseNobodyWorks(t *testing.T) {
 	})
 }
 
+// Who was thought dead and comes back must not end an update that another works.
+func TestWhoLostTheLaneCannotEndItsUpdate(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	add(t, s, 1, 1)
+	claim(t, s, 1, "slow", time.Microsecond)
+	waitFor(t, func() bool { _, ok := claim(t, s, 1, "other", longLease); return ok })
+	if err := s.CloseUpdate(t.Context(), 1, "slow", "done", ""); !errors.Is(err, store.ErrLaneLost) {
+		t.Error(err)
+	}
+	if err := s.RetryUpdate(t.Context(), 1, "slow", 0, true, "x"); !errors.Is(err, store.ErrLaneLost) {
+		t.Error(err)
+	}
+}
+
 // Three replicas race for the lanes: every update is handled once, in order.
 func TestReplicasShareTheLanes(t *testing.T) {
 	t.Parallel()
@@ -151,7 +168,7 @@ func TestReplicasShareTheLanes(t *testing.T) {
 					mu.Lock()
 					handled[lane] = append(handled[lane], u.ID)
 					mu.Unlock()
-					if err := s.CloseUpdate(t.Context(), u.ID, "done", ""); err != nil {
+					if err := s.CloseUpdate(t.Context(), u.ID, holder, "done", ""); err != nil {
 						t.Error(err)
 					}
 				}
@@ -211,8 +228,9 @@ func TestCleanUpKeepsWhatIsYoungOrUnhandled(t *testing.T) {
 	for id := range int64(3) {
 		add(t, s, id+1, 1)
 	}
+	claim(t, s, 1, "a", longLease)
 	for id, state := range map[int64]string{1: "done", 2: "dead"} {
-		if err := s.CloseUpdate(t.Context(), id, state, "why"); err != nil {
+		if err := s.CloseUpdate(t.Context(), id, "a", state, "why"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,9 +32,19 @@ func newVerdicts(cfg Config) *verdicts {
 	return v
 }
 
-// pause is how long a job waits for a dependency that is down: short, because the
-// breaker before each host makes a try cheap, and customers wait for its end.
-const pause = 2 * time.Second
+const (
+	// pause is how long a job waits for a dependency that is down: short, because
+	// the breaker before each host makes a try cheap, and customers wait for its end.
+	pause = 2 * time.Second
+	// maxPause is how long it waits when that has lasted for minutes.
+	maxPause = 20 * time.Second
+)
+
+// pauseAfter grows with the age of the job, and spreads jobs that failed together.
+func pauseAfter(age time.Duration) time.Duration {
+	base := min(maxPause, max(pause, age/15))
+	return base + rand.N(base/2) //nolint:gosec // spreading retries needs no secret
+}
 
 // of returns the verdict on a job's error and leaves one line in the log unless
 // the job did what it should.
@@ -69,7 +79,7 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	case kind == shop.KindLimited:
 		return "waiting", river.JobSnooze(retryAfter(err))
 	case kind == shop.KindUnavailable:
-		return "waiting", river.JobSnooze(pause + rand.N(pause/2)) //nolint:gosec // spreading retries needs no secret
+		return "waiting", river.JobSnooze(pauseAfter(time.Since(job.CreatedAt)))
 	case kind == shop.KindInternal:
 		return "failed", err
 	default:

@@ -31,6 +31,7 @@ type Schedule struct {
 
 // Config is what Workers are made of.
 type Config struct {
+	ID       string // names this process among the replicas
 	Pool     *pgxpool.Pool
 	Shop     *shop.Shop
 	Nodes    []string                         // names of the nodes to check
@@ -50,9 +51,9 @@ type Workers struct {
 const (
 	// jobTimeout bounds one try of a job that concerns one customer.
 	jobTimeout = 12 * time.Second
-	// rescueAfter is when a job whose process died is given to another. It is
-	// longer than jobTimeout, so that no living job is taken away.
-	rescueAfter = 15 * time.Second
+	// rescueAfter is when a job that nobody ends is given to another by the queue
+	// itself, the last resort: what a dead process had in hand is handed back sooner.
+	rescueAfter = 30 * time.Second
 )
 
 // New returns Workers ready to start.
@@ -69,6 +70,7 @@ func New(cfg Config) (*Workers, error) {
 		queues[name] = river.QueueConfig{MaxWorkers: n}
 	}
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
+		ID:                          cfg.ID,
 		Queues:                      queues,
 		Workers:                     register(cfg),
 		PeriodicJobs:                cfg.periodic(),

@@ -25,8 +25,10 @@ import (
 // program is every part of the process, wired.
 type program struct {
 	config     config
+	holder     string // names this process among the replicas
 	log        *zap.Logger
 	metrics    *prometheus.Registry
+	payments   *prometheus.CounterVec
 	observe    func(host, op string, took time.Duration, err error)
 	closers    []func()
 	catalogue  atomic.Pointer[shop.Catalogue]
@@ -44,7 +46,7 @@ type program struct {
 
 // build makes every part. Nothing outside has been called when it returns.
 func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err error) {
-	p := &program{config: c, log: log, metrics: prometheus.NewRegistry()}
+	p := &program{config: c, holder: holder(), log: log, metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -52,6 +54,10 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	}()
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.observe = observeCalls(p.metrics)
+	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
+	}, []string{"provider", "outcome"})
+	p.metrics.MustRegister(p.payments)
 	for _, step := range []func(context.Context) error{p.buildNodes, p.buildStores, p.buildOutside, p.buildShop} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -69,7 +75,17 @@ func (p *program) close() {
 func (p *program) onClose(f func()) { p.closers = append(p.closers, f) }
 
 func (p *program) host(name string, timeout time.Duration, atOnce uint) *outbound.Host {
-	return outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
+	h := outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
+	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "sallyport", Subsystem: "outbound", Name: "breaker_open",
+		Help: "1 while calls to the host are refused because it has failed too often.", ConstLabels: prometheus.Labels{"host": name},
+	}, func() float64 {
+		if h.Open() {
+			return 1
+		}
+		return 0
+	}))
+	return h
 }
 
 func (p *program) buildNodes(context.Context) error {
@@ -111,8 +127,12 @@ func (p *program) buildStores(ctx context.Context) error {
 	return err
 }
 
+// telegramBudget bounds one call to Telegram: long, because a message that was sent
+// and whose answer came too late is sent again.
+const telegramBudget = 12 * time.Second
+
 func (p *program) buildOutside(context.Context) error {
-	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.host("telegram", 5*time.Second, 64))
+	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.host("telegram", telegramBudget, 64))
 	p.onClose(p.client.Close)
 	p.gateway = cryptobot.New(cryptobot.Config{
 		BaseURL: p.config.CryptoPayAPI, Token: string(p.config.CryptoPayToken), Assets: p.config.CryptoPayAssets,
@@ -141,13 +161,13 @@ func (p *program) buildShop(context.Context) error {
 		}
 		return shop.New(shop.Config{
 			Store: s, Catalogue: &p.catalogue, Nodes: nodes, Gateway: p.gateway,
-			Messenger: messenger, Assets: p.config.CryptoPayAssets,
+			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(),
 		})
 	}
 	web := shopOver(p.web)
 	p.front = bot.New(web, p.client, bot.NewDisplay(sender, p.web, texts, bot.Reply))
 	p.lanes = bot.NewLanes(bot.LanesConfig{
-		Inbox: p.web, Handle: p.front.Handle, Holder: holder(), Stop: stopWorking,
+		Inbox: p.web, Handle: p.front.Handle, Holder: p.holder, Stop: stopWorking,
 		Logger: p.log.Named("lanes"), Metrics: p.metrics,
 	})
 	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
@@ -163,7 +183,7 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 		names[i] = n.Name()
 	}
 	w, err := workers.New(workers.Config{
-		Pool: p.work.Pool(), Shop: s, Nodes: names, JobOpts: store.JobOpts, Stop: stopWorking,
+		ID: p.holder, Pool: p.work.Pool(), Shop: s, Nodes: names, JobOpts: store.JobOpts, Stop: stopWorking,
 		Queues: map[string]int{
 			store.QueueAccess: 16, store.QueueMessages: 16, store.QueuePayments: 8,
 			store.QueueNodes: 2 * len(names), store.QueueHouse: 2,
@@ -188,12 +208,25 @@ func (p *program) buildEdge(web *shop.Shop) {
 	})
 	router := edge.Receivers()
 	operations := router
-	if p.config.Operations != "" {
+	if p.config.Operations != sharedListener {
 		operations = api.NewRouter()
 	}
 	edge.Operations(operations)
 	operations.Handle("/metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
 	p.public, p.operations = router, operations
+}
+
+// settled returns what reports every payment event, whichever way it came.
+func (p *program) settled() func(shop.PaymentEvent, shop.Outcome) {
+	return func(e shop.PaymentEvent, outcome shop.Outcome) {
+		p.payments.WithLabelValues(string(e.Provider), string(outcome)).Inc()
+		report := p.log.Info
+		if outcome == shop.Flagged {
+			report = p.log.Error // an operator must look at it
+		}
+		report("payment", zap.String("provider", string(e.Provider)), zap.String("payment_id", e.ExternalID),
+			zap.String("outcome", string(outcome)))
+	}
 }
 
 // readPayment verifies a callback's bytes, then reads them.

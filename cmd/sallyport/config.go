@@ -13,6 +13,10 @@ import (
 	"github.com/joho/godotenv"
 )
 
+// sharedListener, as OPERATIONS_LISTEN, puts the operators' pages on the listener
+// that the outside posts to.
+const sharedListener = "shared"
+
 // secret is a value that must not be shown.
 type secret string
 
@@ -51,7 +55,7 @@ type config struct {
 
 	Catalogue  string `env:"CATALOGUE" envDefault:"catalogue.yaml"`
 	Listen     string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
-	Operations string `env:"OPERATIONS_LISTEN"`
+	Operations string `env:"OPERATIONS_LISTEN" envDefault:"127.0.0.1:8081"`
 	Timezone   string `env:"TIMEZONE" envDefault:"UTC"`
 	LogLevel   string `env:"LOG_LEVEL" envDefault:"info"`
 
@@ -65,11 +69,14 @@ type config struct {
 // reports every problem at once.
 func readConfig() (config, error) {
 	if err := godotenv.Load(); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return config{}, fmt.Errorf(".env: %w", err)
+		return config{}, errors.New(".env: not readable: want lines such as NAME=value") // the cause quotes the file, secrets and all
 	}
 	c, err := env.ParseAs[config]()
 	if err != nil {
 		return c, fmt.Errorf("configuration: %w", err)
+	}
+	for i, asset := range c.CryptoPayAssets {
+		c.CryptoPayAssets[i] = strings.TrimSpace(asset)
 	}
 	return c, c.validate()
 }
@@ -86,7 +93,11 @@ func (c config) validate() error {
 	check(isURL(c.TelegramAPI), "TELEGRAM_API", "an http or https address")
 	check(isURL(c.PublicURL), "PUBLIC_URL", "the https address by which Telegram reaches this server")
 	check(isURL(c.CryptoPayAPI), "CRYPTOPAY_API", "an http or https address")
-	check(len(c.CryptoPayAssets) > 0, "CRYPTOPAY_ASSETS", "assets such as USDT,TON")
+	check(regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`).MatchString(string(c.CryptoPayToken)), "CRYPTOPAY_TOKEN", "what @CryptoBot gave, such as 12345:AA...")
+	for _, asset := range c.CryptoPayAssets {
+		check(regexp.MustCompile(`^[A-Z0-9]{2,10}$`).MatchString(asset), "CRYPTOPAY_ASSETS", "assets such as USDT,TON")
+	}
+	check(len(c.CryptoPayAssets) > 0, "CRYPTOPAY_ASSETS", "at least one asset")
 	check(c.MaxWebhooks >= 1 && c.MaxWebhooks <= 100, "WEBHOOK_MAX_CONNECTIONS", "1 to 100")
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
 	_, err := time.LoadLocation(c.Timezone)

@@ -3,19 +3,22 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"sallyport/api"
 	"sallyport/store"
+	"sallyport/xray"
 )
 
 const (
 	// freshOutside is how long a finding about an outside host may be reused:
 	// health must not become a load on it.
 	freshOutside = 2 * time.Second
-	// lateInbox and lateJobs are when waiting work means that something is wrong.
+	// lateInbox, lateJobs and lateCheck are when waiting work means that something is wrong.
 	lateInbox = 20 * time.Second
 	lateJobs  = 30 * time.Second
+	lateCheck = time.Minute
 )
 
 // probes returns what /healthz looks at. The database is looked at through a
@@ -38,12 +41,27 @@ func (p *program) probes() []api.Probe {
 		{Names: []string{"cryptopay"}, Fresh: freshOutside, Look: lookAlone(p.gateway.Check)},
 	}
 	for _, node := range p.nodes {
-		probes = append(probes, api.Probe{Names: []string{"node:" + node.Name()}, Fresh: time.Second, Look: lookAlone(func(ctx context.Context) error {
-			_, err := node.Uptime(ctx)
-			return err
-		})})
+		probes = append(probes, api.Probe{Names: []string{"node:" + node.Name()}, Fresh: time.Second, Look: p.lookAtNode(prober, node)})
 	}
 	return probes
+}
+
+// lookAtNode asks the node whether it runs, and the database whether its users were
+// compared of late.
+func (p *program) lookAtNode(prober *store.Prober, node *xray.Node) func(context.Context) ([]api.Finding, error) {
+	return func(ctx context.Context) ([]api.Finding, error) {
+		if _, err := node.Uptime(ctx); err != nil {
+			return nil, fmt.Errorf("ask node: %w", err)
+		}
+		v, err := prober.Vitals(ctx)
+		if err != nil {
+			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil //nolint:nilerr // the database has its own line
+		}
+		if age, known := v.NodeAges[node.Name()]; known && age > lateCheck {
+			return []api.Finding{{State: api.StateDegraded, Reason: "users not compared for " + age.Round(time.Second).String()}}, nil
+		}
+		return []api.Finding{{State: api.StateOK}}, nil
+	}
 }
 
 // lookAlone makes a look at one component of a call that fails when it is not well.
@@ -71,6 +89,8 @@ func jobsFinding(v store.Vitals) api.Finding {
 	switch {
 	case v.OldestJob > lateJobs:
 		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d jobs are owed, the oldest for %s", v.OwedJobs, v.OldestJob.Round(time.Second))}
+	case len(v.IdleJobs) > 0:
+		return api.Finding{State: api.StateDegraded, Reason: "no success for long: " + strings.Join(v.IdleJobs, ", ")}
 	case v.DeadJobs > 0:
 		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d jobs given up in the last day", v.DeadJobs)}
 	default:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,8 +39,19 @@ func (serveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer p.closeInTime()
 	return p.run(ctx)
+}
+
+// closeInTime closes what it can: a connection that hangs must not hold up the end.
+func (p *program) closeInTime() {
+	closed := make(chan struct{})
+	go func() { defer close(closed); p.close() }()
+	select {
+	case <-closed:
+	case <-time.After(stopClosing):
+		p.log.Warn("some connections did not close in time")
+	}
 }
 
 func newLogger(level string) (*zap.Logger, error) {
@@ -66,13 +78,17 @@ const (
 	stopListening = 3 * time.Second
 	// stopWorking is how long jobs and updates in hand may take; longer ones are
 	// handed back.
-	stopWorking = 6 * time.Second
+	stopWorking = 5 * time.Second
+	// stopQueue is how long the job queue gets to hand back what it has.
+	stopQueue = stopWorking + 2*time.Second
+	// stopClosing is how long connections get to close.
+	stopClosing = time.Second
 )
 
 // run starts every part and waits for the end of one, or of ctx.
 func (p *program) run(ctx context.Context) error {
 	servers := []*http.Server{api.Server(p.config.Listen, p.public, p.log)}
-	if p.config.Operations != "" {
+	if p.config.Operations != sharedListener {
 		servers = append(servers, api.Server(p.config.Operations, p.operations, p.log))
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -80,13 +96,10 @@ func (p *program) run(ctx context.Context) error {
 		g.Go(func() error { return listen(ctx, s) })
 	}
 	g.Go(func() error {
-		if err := migrateWhenUp(ctx, p.config, p.log); err != nil {
-			return ignoreEnd(ctx, err)
-		}
+		p.whenUp(ctx)
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.introduce(ctx); return nil })
-	context.AfterFunc(ctx, func() { p.health.SetServing(false) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -111,37 +124,77 @@ func listen(ctx context.Context, s *http.Server) error {
 	return nil
 }
 
+// whenUp waits for the database, brings it up to date and starts the job queue.
+// Until then deliveries are sent away, and come again.
+func (p *program) whenUp(ctx context.Context) {
+	p.untilDone(ctx, "open database", func(ctx context.Context) error {
+		if err := migrate(ctx, p.config, p.log); err != nil {
+			return err
+		}
+		if _, err := p.work.Beat(ctx, p.holder, deadAfter); err != nil {
+			return fmt.Errorf("first sign of life: %w", err)
+		}
+		return p.workers.Start(context.WithoutCancel(ctx))
+	})
+}
+
 // workUntil runs the lanes and the job queue until ctx ends.
 func (p *program) workUntil(ctx context.Context) error {
-	if err := p.workers.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start: %w", err)
+	if ctx.Err() != nil {
+		return nil
 	}
-	p.health.SetServing(ctx.Err() == nil)
+	p.health.SetServing(true)
 	p.log.Info("serving", zap.String("listen", p.config.Listen), zap.String("version", version))
+	alive, die := context.WithCancel(context.WithoutCancel(ctx)) // until the last job is done or handed back
+	var life sync.WaitGroup
+	life.Go(func() { p.live(alive) })
 	var g errgroup.Group
 	g.Go(func() error { return p.lanes.Run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWorking+2*time.Second)
+		p.health.SetServing(false)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopQueue)
 		defer cancel()
-		return p.workers.Stop(limit)
+		if err := p.workers.Stop(limit); err != nil {
+			p.log.Warn("jobs left to be handed back", zap.Error(err))
+		}
+		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	die()
+	life.Wait()
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := p.work.Leave(limit, p.holder); err != nil {
+		p.log.Warn("not signed off", zap.Error(err))
+	}
+	return err
 }
 
-// migrateWhenUp waits for the database and brings it up to date. Until then
-// deliveries are sent away, and come again.
-func migrateWhenUp(ctx context.Context, c config, log *zap.Logger) error {
+const (
+	// beatEvery is how often this process says that it is alive, deadAfter how long
+	// one that does not is waited for.
+	beatEvery = time.Second
+	deadAfter = 5 * time.Second
+)
+
+// live says that this process is alive, until ctx ends, and takes over from those
+// that are not.
+func (p *program) live(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
 	for {
-		err := migrate(ctx, c, log)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		log.Error("database not ready, trying again", zap.Error(err))
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(time.Second):
+			return
+		case <-tick.C:
+		}
+		jobs, err := p.work.Beat(ctx, p.holder, deadAfter)
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("no sign of life given", zap.Error(err))
+		}
+		if jobs > 0 {
+			p.log.Warn("took over from a dead process", zap.Int64("jobs", jobs))
 		}
 	}
 }
@@ -164,14 +217,6 @@ func applyMigrations(ctx context.Context, pool *pgxpool.Pool, log *zap.Logger) e
 		log.Info("database brought up to date", zap.Int64s("versions", applied))
 	}
 	return nil
-}
-
-// ignoreEnd drops the error that the end of ctx causes.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // holder names this process among the replicas.

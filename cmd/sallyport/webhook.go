@@ -12,8 +12,8 @@ import (
 
 // introduce tells Telegram where to deliver and what the bot's commands are.
 func (p *program) introduce(ctx context.Context) {
-	p.untilDone(ctx, "webhook", p.setWebhook)
-	p.untilDone(ctx, "commands", p.front.Introduce)
+	p.untilDone(ctx, "set webhook", p.setWebhook)
+	p.untilDone(ctx, "set commands", p.front.Introduce)
 }
 
 func (p *program) setWebhook(ctx context.Context) error {
@@ -28,13 +28,13 @@ func (p *program) untilDone(ctx context.Context, what string, do func(context.Co
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
 		err := do(ctx)
 		if err == nil {
-			p.log.Info("telegram told", zap.String("what", what))
+			p.log.Info("done", zap.String("what", what))
 			return
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		p.log.Error("telegram not told, trying again", zap.String("what", what), zap.Error(err), zap.Duration("after", pause))
+		p.log.Error("not done, trying again", zap.String("what", what), zap.Error(err), zap.Duration("after", pause))
 		select {
 		case <-ctx.Done():
 			return

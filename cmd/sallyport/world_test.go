@@ -102,7 +102,7 @@ func newWorld(t *testing.T) *world {
 		BotToken: testBotToken, TelegramAPI: telegramAPI.URL, PublicURL: w.app, WebhookSecret: testSecret, MaxWebhooks: 40,
 		CryptoPayToken: testPayToken, CryptoPayAPI: payAPI.URL + "/api", CryptoPayAssets: []string{"USDT", "TON"},
 		DatabaseURL: secret(w.throughProxy(database)), WebConns: 8, WorkConns: 7, AcquireTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
-		Catalogue: w.writeCatalogue(), Listen: app, Timezone: "UTC", LogLevel: "debug",
+		Catalogue: w.writeCatalogue(), Listen: app, Operations: sharedListener, Timezone: "UTC", LogLevel: "debug",
 		ExpireEvery: 300 * time.Millisecond, NodesEvery: 300 * time.Millisecond, PollEvery: time.Second, SweepEvery: 2 * time.Second,
 	}
 	return w

@@ -241,22 +241,23 @@ func TestPaidListTakesOddShapes(t *testing.T) {
 	cases := []struct {
 		name, result string
 		want         int
+		says         bool
 	}{
-		{"items", `{"items":[` + one + `]}`, 1},
-		{"a plain array", `[` + one + `]`, 1},
-		{"no items", `{"items":[]}`, 0},
-		{"null items", `{"items":null}`, 0},
-		{"null", `null`, 0},
-		{"rows that are no invoices", `[null,5,"x",{"status":"paid"},` + one + `]`, 1},
-		{"rows that are not paid", `[{"invoice_id":8,"status":"active"},{"invoice_id":9,"status":"odd"}]`, 0},
-		{"a row that was not asked for", `[{"invoice_id":8,"status":"paid"}]`, 0},
+		{"items", `{"items":[` + one + `]}`, 1, false},
+		{"a plain array", `[` + one + `]`, 1, false},
+		{"no items", `{"items":[]}`, 0, false},
+		{"null items", `{"items":null}`, 0, false},
+		{"null", `null`, 0, false},
+		{"rows that are no invoices", `[null,5,"x",{"status":"paid"},` + one + `]`, 1, true},
+		{"rows that are not paid", `[{"invoice_id":8,"status":"active"},{"invoice_id":9,"status":"odd"}]`, 0, false},
+		{"a row that was not asked for", `[{"invoice_id":8,"status":"paid"}]`, 0, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client := clientOf(t, answering(200, `{"ok":true,"result":`+c.result+`}`))
 			events, err := client.PaidInvoices(t.Context(), []string{"7"})
-			if err != nil || len(events) != c.want {
+			if (err != nil) != c.says || len(events) != c.want {
 				t.Errorf("got %v %v", events, err)
 			}
 		})

@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Beat says that holder is alive, and hands back what processes that have not said
+// so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
+// queue's clients. It reports how many jobs that were. A process wrongly thought
+// dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
+func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, err error) {
+	return s.exec(ctx, "beat", `
+		WITH alive AS (
+			INSERT INTO processes (holder) VALUES ($1)
+			ON CONFLICT (holder) DO UPDATE SET seen_at = now()
+		), dead AS (
+			DELETE FROM processes WHERE holder <> $1 AND seen_at < now() - $2::interval
+			RETURNING holder
+		), freed AS (
+			DELETE FROM lanes WHERE holder IN (SELECT holder FROM dead)
+		), abdicated AS (
+			DELETE FROM river_leader WHERE leader_id IN (SELECT holder FROM dead)
+		)
+		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
+		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
+		holder, deadAfter)
+}
+
+// Leave says that holder has stopped of its own will; what it still had in hand is
+// handed back by the next Beat of another.
+func (s *Store) Leave(ctx context.Context, holder string) error {
+	_, err := s.exec(ctx, "leave", `UPDATE processes SET seen_at = '-infinity' WHERE holder = $1`, holder)
+	return err
+}
