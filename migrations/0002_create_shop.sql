@@ -45,6 +45,7 @@ CREATE TABLE orders (
     CHECK ((status = 'paid') = (paid_at IS NOT NULL)),
     CHECK (delivered_at IS NULL OR status = 'paid')
 );
+COMMENT ON TABLE orders IS 'Wishes to buy; everything a purchase means is fixed in the row.';
 CREATE UNIQUE INDEX orders_one_open ON orders (user_id) WHERE status = 'open';
 CREATE INDEX orders_unpaid ON orders (expires_at) WHERE status = 'open';
 CREATE INDEX orders_undelivered ON orders (user_id) WHERE status = 'paid' AND delivered_at IS NULL;
@@ -60,6 +61,7 @@ CREATE TABLE invoices (
     UNIQUE (provider, external_id),
     CHECK ((external_id IS NULL) = (url IS NULL))
 );
+COMMENT ON TABLE invoices IS 'What a provider was asked to collect for an order.';
 COMMENT ON COLUMN invoices.external_id IS 'Null from the moment the invoice is asked for until its answer is stored: such an invoice is looked for before another is made.';
 CREATE INDEX invoices_requested ON invoices (requested_at);
 
@@ -94,6 +96,7 @@ CREATE TABLE ledger_postings (
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (kind, order_id)
 );
+COMMENT ON TABLE ledger_postings IS 'Transactions of the double-entry ledger; append-only.';
 CREATE TABLE ledger_entries (
     posting_id bigint NOT NULL REFERENCES ledger_postings,
     account    text NOT NULL,

@@ -43,21 +43,6 @@ func Up(ctx context.Context, pool *pgxpool.Pool) ([]int64, error) {
 	return applied, nil
 }
 
-// Pending says whether the database lacks a step.
-func Pending(ctx context.Context, pool *pgxpool.Pool) (bool, error) {
-	db := stdlib.OpenDBFromPool(pool)
-	defer func() { _ = db.Close() }() // closes the handle, not the pool
-	provider, err := newProvider(db, pool)
-	if err != nil {
-		return false, err
-	}
-	pending, err := provider.HasPending(ctx)
-	if err != nil {
-		return false, fmt.Errorf("read migrations: %w", err)
-	}
-	return pending, nil
-}
-
 func newProvider(db *sql.DB, pool *pgxpool.Pool) (*goose.Provider, error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 60))
 	if err != nil {

@@ -1,0 +1,99 @@
+package bot_test
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport/bot"
+	"sallyport/shop"
+)
+
+// counting answers every call with a message and counts the calls.
+func counting(calls *atomic.Int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		_, _ = io.WriteString(w, `{"ok":true,"result":{"message_id":1}}`)
+	}
+}
+
+func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := bot.NewSender(client(t, counting(&calls)))
+	screen := bot.Screen{Text: "x"}
+	start := time.Now()
+	limited := 0
+	for range 20 {
+		if _, err := s.Send(t.Context(), bot.Reply, 1, screen); shop.KindOf(err) == shop.KindLimited {
+			limited++
+		}
+	}
+	if calls.Load() > 13 || limited < 7 {
+		t.Errorf("%d messages in an instant to one chat, %d held back", calls.Load(), limited)
+	}
+	if _, err := s.Send(t.Context(), bot.Reply, 2, screen); err != nil {
+		t.Errorf("another chat: %v", err)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("held the caller for %s", took)
+	}
+}
+
+func TestRepliesGoBeforeNotices(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := bot.NewSender(client(t, counting(&calls)))
+	sent := 0
+	for chat := range int64(60) { // notices to as many customers
+		if _, err := s.Send(t.Context(), bot.Notice, chat, bot.Screen{}); err == nil {
+			sent++
+		}
+	}
+	if sent > 20 {
+		t.Errorf("%d notices took the places of replies", sent)
+	}
+	for chat := range int64(10) {
+		if _, err := s.Send(t.Context(), bot.Reply, 1000+chat, bot.Screen{}); err != nil {
+			t.Errorf("a reply after the notices: %v", err)
+		}
+	}
+}
+
+func TestAChatThatTelegramHoldsBackIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := bot.NewSender(client(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}`)
+	}))
+	for range 5 {
+		if err := s.Edit(t.Context(), bot.Reply, 1, 5, bot.Screen{}); shop.KindOf(err) != shop.KindLimited {
+			t.Error(err)
+		}
+	}
+	if n := calls.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	if _, err := s.Send(t.Context(), bot.Reply, 2, bot.Screen{}); shop.KindOf(err) != shop.KindLimited || calls.Load() != 2 {
+		t.Errorf("another chat was not tried: %v", err)
+	}
+}
+
+func TestWhatIsGoneNeedsNoDeletingAndNoAnswer(t *testing.T) {
+	t.Parallel()
+	s := bot.NewSender(client(t, answer(400, `{"ok":false,"error_code":400,"description":"Bad Request: message to delete not found"}`)))
+	if err := s.Delete(t.Context(), 1, 5); err != nil {
+		t.Error(err)
+	}
+	if err := s.Answer(t.Context(), "old", ""); err != nil {
+		t.Error(err)
+	}
+	revoked := bot.NewSender(client(t, answer(401, `{"ok":false,"error_code":401,"description":"Unauthorized"}`)))
+	if err := revoked.Delete(t.Context(), 1, 5); err == nil {
+		t.Error("a revoked token was taken for a message that is gone")
+	}
+}

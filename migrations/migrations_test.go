@@ -1,0 +1,60 @@
+package migrations_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/migrations"
+	"sallyport/sandbox/postgres"
+)
+
+// Three replicas start on an empty database at once.
+func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
+	t.Parallel()
+	cluster, err := postgres.Start(t.Context(), postgres.Config{NoSync: true, TCP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cluster.Stop() })
+	if err := cluster.CreateDatabase(t.Context(), "shop", ""); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	applied := make(map[int64]int)
+	up := func() {
+		pool, err := migrations.Open(t.Context(), cluster.URL("shop"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer pool.Close()
+		versions, err := migrations.Up(t.Context(), pool)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, v := range versions {
+			applied[v]++
+		}
+	}
+	var replicas sync.WaitGroup
+	for range 3 {
+		replicas.Go(up)
+	}
+	replicas.Wait()
+	for version, times := range applied {
+		if times != 1 {
+			t.Errorf("step %d applied %d times", version, times)
+		}
+	}
+	if len(applied) != 3 {
+		t.Errorf("applied %v", applied)
+	}
+	start := time.Now()
+	up()
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("nothing to do took %s", took)
+	}
+}
