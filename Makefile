@@ -25,7 +25,7 @@ run: build ## Start the bot with the settings in .env; without .env, the sandbox
 		echo "Starting with the settings in .env"; \
 		exec $(BIN)/sallyport serve; \
 	else \
-		$(MAKE) --no-print-directory postgres $(XRAY) && \
+		$(MAKE) --no-print-directory --quiet postgres $(XRAY) && \
 		echo "There is no .env: starting the sandbox, without any account anywhere" && \
 		exec $(BIN)/sandbox run; \
 	fi

@@ -203,7 +203,7 @@ func TestCheckoutIsAnsweredInTheRequest(t *testing.T) {
 	if w := e.update(`{"update_id":5,"pre_checkout_query":{"id":"1","from":{"id":42}}}`); w.Code != 200 || e.checkout != 1 || len(e.updates) != 0 {
 		t.Errorf("%d, asked %d times, %d updates", w.Code, e.checkout, len(e.updates))
 	}
-	e.fail = errors.New("telegram is down")
+	e.fail = shop.Unavailable(errors.New("telegram is down"))
 	if w := e.update(`{"update_id":5,"pre_checkout_query":{"id":"1","from":{"id":42}}}`); w.Code != 503 {
 		t.Errorf("answered %d", w.Code)
 	}

@@ -121,7 +121,11 @@ func (e *Edge) telegram(ctx context.Context, d delivery) error {
 	if update.Kind == "pre_checkout_query" {
 		ctx, cancel := context.WithTimeoutCause(ctx, checkoutBudget, errors.New("checkout not answered in time"))
 		defer cancel()
-		return e.cfg.Checkout(ctx, d.body)
+		err := e.cfg.Checkout(ctx, d.body)
+		if kind := shop.KindOf(err); err != nil && kind != shop.KindUnavailable && kind != shop.KindLimited {
+			return e.bury(context.WithoutCancel(ctx), "telegram", err, d.body) // asking again would not help
+		}
+		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("update not stored in time"))
 	defer cancel()

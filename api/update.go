@@ -12,19 +12,19 @@ type person struct {
 	ID int64 `json:"id"`
 }
 
-// sender is as much of an update's content as tells its lane.
-type sender struct {
+// author is as much of an update's content as tells its lane.
+type author struct {
 	From *person `json:"from"`
 	Chat *person `json:"chat"`
 }
 
 // lane is the user whom the content comes from, else its chat, else 0.
-func (s sender) lane() int64 {
+func (a author) lane() int64 {
 	switch {
-	case s.From != nil:
-		return s.From.ID
-	case s.Chat != nil:
-		return s.Chat.ID
+	case a.From != nil:
+		return a.From.ID
+	case a.Chat != nil:
+		return a.Chat.ID
 	default:
 		return 0
 	}
@@ -33,10 +33,10 @@ func (s sender) lane() int64 {
 // envelope is as much of an update as the receiver must know.
 type envelope struct {
 	UpdateID         *int64  `json:"update_id"`
-	Message          *sender `json:"message"`
-	CallbackQuery    *sender `json:"callback_query"`
-	PreCheckoutQuery *sender `json:"pre_checkout_query"`
-	MyChatMember     *sender `json:"my_chat_member"`
+	Message          *author `json:"message"`
+	CallbackQuery    *author `json:"callback_query"`
+	PreCheckoutQuery *author `json:"pre_checkout_query"`
+	MyChatMember     *author `json:"my_chat_member"`
 }
 
 // readUpdate reads who an update is from and what kind it is. What it does not
@@ -50,7 +50,7 @@ func readUpdate(body []byte) (shop.Update, error) {
 		return shop.Update{}, fmt.Errorf("update has no id: %w", shop.ErrUndecodable)
 	}
 	u := shop.Update{ID: *e.UpdateID, Kind: "other", Body: body}
-	for kind, content := range map[string]*sender{
+	for kind, content := range map[string]*author{
 		"message": e.Message, "callback_query": e.CallbackQuery,
 		"pre_checkout_query": e.PreCheckoutQuery, "my_chat_member": e.MyChatMember,
 	} {

@@ -17,9 +17,9 @@ type Messenger struct {
 // NewMessenger returns a Messenger that shows through display.
 func NewMessenger(display *Display) *Messenger { return &Messenger{display: display} }
 
-// Deliver sends the message, or brings the customer's screen up to date where that
+// Tell sends the message, or brings the customer's screen up to date where that
 // says it all.
-func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
+func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	user := msg.Profile.User
 	paint := m.display.texts.painter(user.Language)
 	if msg.Order.ID != (shop.OrderID{}) {

@@ -72,7 +72,7 @@ CREATE TABLE payment_events (
     order_id    uuid REFERENCES orders,
     outcome     text NOT NULL CHECK (outcome IN ('settled', 'flagged')),
     reason      text NOT NULL DEFAULT '',
-    price_minor bigint NOT NULL,
+    invoiced_minor bigint NOT NULL,
     currency    text NOT NULL,
     paid_asset  text NOT NULL,
     paid_amount text NOT NULL,

@@ -36,14 +36,16 @@ const firstRawUpdate = 4_000_000_000
 
 // crowd are customers whose presses come straight to the product's door.
 type crowd struct {
-	w      *sandbox.World
-	next   atomic.Int64
-	client http.Client
+	w       *sandbox.World
+	next    atomic.Int64
+	client  http.Client
+	screens map[int64]int // where the screen of each lives
 }
 
 func newCrowd(ctx context.Context, t *testing.T, w *sandbox.World) *crowd {
 	t.Helper()
-	c := &crowd{w: w, client: http.Client{Timeout: limit, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	c := &crowd{w: w, screens: make(map[int64]int)}
+	c.client = http.Client{Timeout: limit, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	c.next.Store(firstRawUpdate)
 	t.Cleanup(c.client.CloseIdleConnections)
 	for n := range int64(crowdSize) {
@@ -51,17 +53,19 @@ func newCrowd(ctx context.Context, t *testing.T, w *sandbox.World) *crowd {
 		if err := p.until(ctx, "Choose your language", p.writes("/start")); err != nil {
 			t.Fatal(err)
 		}
+		messages := w.Telegram.Chat(p.id).Messages
+		c.screens[p.id] = messages[len(messages)-1].ID
 	}
 	return c
 }
 
-// rawPress is an update: a person presses the button under their first screen.
-func rawPress(update, user int64, data string) []byte {
+// rawPress is an update: a person presses a button.
+func rawPress(update, user int64, message int, data string) []byte {
 	person := map[string]any{"id": user, "is_bot": false, "first_name": "Crowd", "language_code": "en"}
 	body, _ := json.Marshal(map[string]any{"update_id": update, "callback_query": map[string]any{
 		"id": fmt.Sprint(update), "from": person, "chat_instance": "1", "data": data,
 		"message": map[string]any{
-			"message_id": 3, "date": 1_700_000_000, "text": "Menu",
+			"message_id": message, "date": 1_700_000_000, "text": "Menu",
 			"chat": map[string]any{"id": user, "type": "private", "first_name": "Crowd"},
 		},
 	}})
@@ -94,9 +98,10 @@ func (c *crowd) press(ctx context.Context) ([]time.Duration, error) {
 	var times []time.Duration
 	var g errgroup.Group
 	for n := range int64(crowdPresses) {
+		user := 500 + n%crowdSize
 		g.Go(func() error {
 			began := time.Now()
-			status, _, err := c.deliver(ctx, rawPress(c.next.Add(1), 500+n%crowdSize, "menu"))
+			status, _, err := c.deliver(ctx, rawPress(c.next.Add(1), user, c.screens[user], "menu"))
 			if err == nil && status != http.StatusOK {
 				err = fmt.Errorf("a press was answered %d", status)
 			}

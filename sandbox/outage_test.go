@@ -85,7 +85,7 @@ func (f *faultTest) withoutDatabase(i int64, mode fault.Mode) {
 		f.t.Fatal(err)
 	}
 	update := f.crowd.next.Add(1)
-	press := rawPress(update, 500, "menu")
+	press := rawPress(update, 500, f.crowd.screens[500], "menu")
 	f.isSentAway(press)
 	f.checkHealth("database")
 	for page, want := range map[string]int{"/livez": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {

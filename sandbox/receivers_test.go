@@ -86,7 +86,7 @@ func TestReceiversRefuseWhatIsNotGenuine(t *testing.T) {
 	o := newOutside(t)
 	_, invoice := o.opened(7)
 	forged, large := paidCallback(invoice, nil), strings.Repeat("a", 1<<20+1)
-	press := string(rawPress(firstRawUpdate, 7, "menu"))
+	press := string(rawPress(firstRawUpdate, 7, 3, "menu"))
 	updates := o.books.count(`SELECT count(*) FROM inbox`)
 	for _, c := range []struct {
 		name, path, body string

@@ -94,7 +94,7 @@ func (o *outside) misbehave() {
 	o.post(updatesPath, hello, nil)
 	o.post(updatesPath, hello, o.telegram())
 	o.post(updatesPath, strings.TrimSuffix(hello, "}"), o.telegram())
-	o.post(updatesPath, string(rawPress(firstRawUpdate, 7, "odd-press")), o.telegram())
+	o.post(updatesPath, string(rawPress(firstRawUpdate, 7, 3, "odd-press")), o.telegram())
 	o.post(callbacksPath, hello, http.Header{"Crypto-Pay-Api-Signature": {"00"}})
 	o.post(callbacksPath, hello, o.signed(hello))
 	_, invoice := o.opened(8)

@@ -32,7 +32,7 @@ type Message struct {
 // Messenger carries messages to customers. It returns KindForbidden if the
 // customer has blocked us, KindLimited or KindUnavailable if it must be tried again.
 type Messenger interface {
-	Deliver(ctx context.Context, m Message) error
+	Tell(ctx context.Context, m Message) error
 	// Describe says in a few plain words what an order buys.
 	Describe(l Language, p Plan, period time.Duration) string
 }
@@ -44,7 +44,7 @@ func (s *Shop) Notify(ctx context.Context, n Notify) error {
 	if err != nil || !m.Profile.User.Reachable {
 		return err
 	}
-	err = s.messenger.Deliver(ctx, m)
+	err = s.messenger.Tell(ctx, m)
 	if KindOf(err) == KindForbidden {
 		return s.store.SetReachable(ctx, n.UserID, false)
 	}

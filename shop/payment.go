@@ -42,7 +42,7 @@ type Outcome string
 // The outcomes of Settle. All three mean that the event is stored for good.
 const (
 	Settled   Outcome = "settled"   // money was booked and the subscription extended
-	Duplicate Outcome = "duplicate" // it was settled before; nothing changed
+	Duplicate Outcome = "duplicate" // it was settled, or flagged for the same reason, before; nothing changed
 	Flagged   Outcome = "flagged"   // kept for an operator; no access was given
 )
 
@@ -73,7 +73,7 @@ type Payments interface {
 	// and external id settles at most once, whatever is repeated or concurrent.
 	Settle(ctx context.Context, e PaymentEvent, check func(Order) error,
 		decide func(Order, Subscription) Settlement) (Outcome, error)
-	// Unsettled returns those of the external ids that no settled or flagged event bears.
+	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
 }
 

@@ -149,7 +149,6 @@ func (s *Store) UnpaidInvoices(ctx context.Context, provider shop.Provider, sinc
 		ids, err = column[string](ctx, conn, `
 			SELECT i.external_id FROM invoices i JOIN orders o ON o.id = i.order_id
 			WHERE i.provider = $1 AND i.external_id IS NOT NULL AND i.requested_at >= $2 AND o.status <> 'paid'
-				AND NOT EXISTS (SELECT FROM payment_events e WHERE e.provider = i.provider AND e.external_id = i.external_id)
 			ORDER BY i.requested_at DESC LIMIT $3`, provider, since, limit)
 		return err
 	})

@@ -26,8 +26,8 @@ func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop
 			outcome = shop.Duplicate
 			return nil
 		case isRule(err):
-			outcome = shop.Flagged
-			return flag(ctx, tx, e, order, err)
+			outcome, err = flag(ctx, tx, e, order, err)
+			return err
 		case err != nil:
 			return err
 		}
@@ -79,7 +79,8 @@ func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.
 	return check(o)
 }
 
-func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) error {
+// flag keeps an event that breaks a rule; the same one again is a duplicate.
+func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, error) {
 	reason := "refused"
 	if known, ok := errors.AsType[*shop.Error](rule); ok {
 		reason = known.Key
@@ -88,26 +89,30 @@ func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rul
 	if o.ID != (shop.OrderID{}) {
 		order = &o.ID.UUID
 	}
-	return insertEvent(ctx, tx, e, order, shop.Flagged, reason)
+	fresh, err := insertEvent(ctx, tx, e, order, shop.Flagged, reason)
+	if err == nil && !fresh {
+		return shop.Duplicate, nil
+	}
+	return shop.Flagged, err
 }
 
-func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uuid.UUID, outcome shop.Outcome, reason string) error {
+func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uuid.UUID, outcome shop.Outcome, reason string) (fresh bool, err error) {
 	onConflict := ``
 	if outcome == shop.Flagged {
 		onConflict = ` ON CONFLICT (provider, external_id, reason) WHERE outcome = 'flagged' DO NOTHING`
 	}
-	_, err := tx.Exec(ctx, `
-		INSERT INTO payment_events (provider, external_id, order_id, outcome, reason, price_minor, currency,
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO payment_events (provider, external_id, order_id, outcome, reason, invoiced_minor, currency,
 			paid_asset, paid_amount, fee_asset, fee_amount, paid_at, raw)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`+onConflict,
 		e.Provider, e.ExternalID, order, outcome, reason, e.Invoiced.Minor, e.Invoiced.Currency,
 		e.PaidAsset, e.PaidAmount, e.FeeAsset, e.FeeAmount, nullable(e.PaidAt), e.Raw)
-	return err
+	return tag.RowsAffected() == 1, err
 }
 
 // settle stores the settled event and all that follows from it.
 func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) error {
-	if err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
+	if _, err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
 		return err
 	}
 	sub, err := lockSubscription(ctx, tx, o.UserID)
@@ -152,12 +157,12 @@ func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
 	return nil
 }
 
-// Unsettled returns those of the external ids that no settled or flagged event bears.
+// Unsettled returns those of the external ids that no settled event bears.
 func (s *Store) Unsettled(ctx context.Context, provider shop.Provider, externalIDs []string) (ids []string, err error) {
 	err = s.use(ctx, "unsettled payments", func(ctx context.Context, conn *pgxpool.Conn) error {
 		ids, err = column[string](ctx, conn, `
 			SELECT asked FROM unnest($2::text[]) AS asked
-			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = asked)`, provider, externalIDs)
+			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = asked AND outcome = 'settled')`, provider, externalIDs)
 		return err
 	})
 	return ids, err

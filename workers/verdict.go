@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,10 +19,13 @@ import (
 type verdicts struct {
 	log  *zap.Logger
 	jobs *prometheus.HistogramVec
+
+	mu   sync.Mutex
+	said map[string]time.Time // when a failing tick was logged last
 }
 
 func newVerdicts(cfg Config) *verdicts {
-	v := &verdicts{log: cfg.Logger, jobs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	v := &verdicts{log: cfg.Logger, said: make(map[string]time.Time), jobs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "sallyport", Subsystem: "jobs", Name: "duration_seconds",
 		Help:    "How long one try of a job took, by kind and outcome.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
@@ -58,12 +62,24 @@ func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Dura
 		zap.String("job", job.Kind), zap.Int64("job_id", job.ID), zap.Int("attempt", job.Attempt),
 		zap.Duration("dur", took), zap.String("outcome", outcome), zap.Error(err),
 	}
-	if outcome == "failed" {
+	switch {
+	case outcome == "failed":
 		v.log.Error("job failed", fields...)
-	} else {
+	case outcome != "left_to_next_tick" || v.news(job.Kind+string(job.EncodedArgs)):
 		v.log.Warn("job not done", fields...)
 	}
 	return verdict
+}
+
+// news says whether a tick that fails is worth another line: once a minute is.
+func (v *verdicts) news(tick string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if time.Since(v.said[tick]) < time.Minute {
+		return false
+	}
+	v.said[tick] = time.Now()
+	return true
 }
 
 func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {

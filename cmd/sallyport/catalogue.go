@@ -45,6 +45,15 @@ type nodeFile struct {
 	Fingerprint string `yaml:"fingerprint"`
 }
 
+// What fits on one screen of 4096 characters: plans with their descriptions, the
+// buttons of periods, a key's links of about 300 characters each.
+const (
+	maxPlans       = 8
+	maxPeriods     = 12
+	maxDescription = 300
+	maxNodes       = 10
+)
+
 // readCatalogue reads the catalogue's file and reports every problem at once.
 func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
 	text, err := os.ReadFile(path)
@@ -69,8 +78,8 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 	if f.Support == "" {
 		problems = append(problems, errors.New("support: want a contact such as @name"))
 	}
-	if len(f.Plans) == 0 {
-		problems = append(problems, errors.New("plans: want at least one"))
+	if len(f.Plans) == 0 || len(f.Plans) > maxPlans {
+		problems = append(problems, fmt.Errorf("plans: want 1 to %d", maxPlans))
 	}
 	seen := make(map[shop.PlanID]bool)
 	for i, p := range f.Plans {
@@ -96,8 +105,13 @@ func (p planFile) plan() (shop.Plan, error) {
 	if plan.Name[shop.English] == "" {
 		problems = append(problems, errors.New("name.en: want a name"))
 	}
-	if len(p.Periods) == 0 {
-		problems = append(problems, errors.New("periods: want at least one"))
+	if len(p.Periods) == 0 || len(p.Periods) > maxPeriods {
+		problems = append(problems, fmt.Errorf("periods: want 1 to %d", maxPeriods))
+	}
+	for _, text := range plan.Description {
+		if len([]rune(text)) > maxDescription {
+			problems = append(problems, fmt.Errorf("description: want at most %d characters", maxDescription))
+		}
 	}
 	seen := make(map[string]bool)
 	for _, period := range p.Periods {
@@ -126,8 +140,8 @@ func texts(byCode map[string]string) map[shop.Language]string {
 
 func (f catalogueFile) nodes() ([]xray.Config, error) {
 	var problems []error
-	if len(f.Nodes) == 0 {
-		problems = append(problems, errors.New("nodes: want at least one"))
+	if len(f.Nodes) == 0 || len(f.Nodes) > maxNodes {
+		problems = append(problems, fmt.Errorf("nodes: want 1 to %d", maxNodes))
 	}
 	seen := make(map[string]bool)
 	configs := make([]xray.Config, len(f.Nodes))
@@ -136,6 +150,11 @@ func (f catalogueFile) nodes() ([]xray.Config, error) {
 			problems = append(problems, fmt.Errorf("nodes[%d] %q: name: want 1 to 32 of a-z 0-9 -, each once", i, n.Name))
 		}
 		seen[n.Name] = true
+		for field, value := range map[string]string{"title": n.Title, "api": n.API, "inbound": n.Inbound} {
+			if value == "" {
+				problems = append(problems, fmt.Errorf("nodes[%d] %q: %s: want a value", i, n.Name, field))
+			}
+		}
 		configs[i] = xray.Config{
 			Name: n.Name, Label: n.Title, API: n.API, Inbound: n.Inbound, Flow: xray.Vision,
 			Endpoint: xray.Endpoint{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caarlos0/env/v11"
 	"github.com/joho/godotenv"
+	"go.uber.org/zap/zapcore"
 )
 
 // sharedListener, as OPERATIONS_LISTEN, puts the operators' pages on the listener
@@ -71,14 +72,28 @@ func readConfig() (config, error) {
 	if err := godotenv.Load(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return config{}, errors.New(".env: not readable: want lines such as NAME=value") // the cause quotes the file, secrets and all
 	}
-	c, err := env.ParseAs[config]()
-	if err != nil {
-		return c, fmt.Errorf("configuration: %w", err)
-	}
+	var c config
+	err := misread(env.Parse(&c))
 	for i, asset := range c.CryptoPayAssets {
 		c.CryptoPayAssets[i] = strings.TrimSpace(asset)
 	}
-	return c, c.validate()
+	return c, errors.Join(err, c.validate())
+}
+
+// misread returns the values that are not of their type; those that are missing
+// fail validation.
+func misread(err error) error {
+	problems, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return err
+	}
+	var found []error
+	for _, problem := range problems.Errors {
+		if _, missing := errors.AsType[env.VarIsNotSetError](problem); !missing {
+			found = append(found, problem)
+		}
+	}
+	return errors.Join(found...)
 }
 
 func (c config) validate() error {
@@ -97,6 +112,14 @@ func (c config) validate() error {
 	for _, asset := range c.CryptoPayAssets {
 		check(regexp.MustCompile(`^[A-Z0-9]{2,10}$`).MatchString(asset), "CRYPTOPAY_ASSETS", "assets such as USDT,TON")
 	}
+	check(c.ReturnURL == "" || isURL(c.ReturnURL), "CRYPTOPAY_RETURN_URL", "an https address that opens the bot, or nothing")
+	check(strings.HasPrefix(string(c.DatabaseURL), "postgres://") || strings.HasPrefix(string(c.DatabaseURL), "postgresql://"),
+		"DATABASE_URL", "postgres://user:password@host:port/database")
+	check(min(c.AcquireTimeout, c.StatementTimeout) > 0, "DB_ACQUIRE_TIMEOUT, DB_STATEMENT_TIMEOUT", "times such as 2s")
+	check(min(c.ExpireEvery, c.NodesEvery, c.PollEvery, c.SweepEvery) >= 100*time.Millisecond,
+		"EXPIRE_EVERY, CHECK_NODES_EVERY, POLL_INVOICES_EVERY, SWEEP_PAYMENTS_EVERY", "times of at least 100ms")
+	_, levelErr := zapcore.ParseLevel(c.LogLevel)
+	check(levelErr == nil, "LOG_LEVEL", "debug, info, warn or error")
 	check(len(c.CryptoPayAssets) > 0, "CRYPTOPAY_ASSETS", "at least one asset")
 	check(c.MaxWebhooks >= 1 && c.MaxWebhooks <= 100, "WEBHOOK_MAX_CONNECTIONS", "1 to 100")
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")

@@ -27,6 +27,9 @@ type serveCommand struct{}
 // what is in hand is finished or handed back, and the process is gone within ten seconds.
 func (serveCommand) Run(ctx context.Context) error {
 	c, err := readConfig()
+	if _, _, catalogueErr := readCatalogue(c.Catalogue); c.Catalogue != "" {
+		err = errors.Join(err, catalogueErr)
+	}
 	if err != nil {
 		return err
 	}

@@ -257,8 +257,8 @@ func (m *Messenger) Describe(_ shop.Language, p shop.Plan, _ time.Duration) stri
 	return string(p.ID)
 }
 
-// Deliver implements shop.Messenger.
-func (m *Messenger) Deliver(ctx context.Context, msg shop.Message) error {
+// Tell implements shop.Messenger.
+func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	if err := shop.Free(ctx); err != nil {
 		return err
 	}

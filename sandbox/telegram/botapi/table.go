@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-//go:generate go run ./gen -in /work/shared/data/bot-api-10.1.json -out table.json
+// go run ./gen -in FILE -out table.json makes the table from a machine-readable
+// copy of the Bot API's documentation.
 
 //go:embed table.json
 var source string

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// environment puts the process into an empty folder and a known environment.
+func environment(t *testing.T, values map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for _, line := range os.Environ() {
+		name, _, _ := strings.Cut(line, "=")
+		if strings.HasPrefix(name, "CRYPTOPAY_") || strings.HasPrefix(name, "DB_") || name == "BOT_TOKEN" || name == "DATABASE_URL" {
+			t.Setenv(name, "")
+			_ = os.Unsetenv(name)
+		}
+	}
+	for name, value := range values {
+		t.Setenv(name, value)
+	}
+}
+
+func good() map[string]string {
+	return map[string]string{
+		"BOT_TOKEN": testBotToken, "PUBLIC_URL": "https://shop.example", "WEBHOOK_SECRET": testSecret,
+		"CRYPTOPAY_TOKEN": testPayToken, "DATABASE_URL": "postgres://app:hunter2@db/shop", "CRYPTOPAY_ASSETS": "USDT, TON",
+	}
+}
+
+func TestConfigurationIsReadFromTheEnvironmentAndItsFile(t *testing.T) {
+	values := good()
+	delete(values, "PUBLIC_URL")
+	environment(t, values)
+	if err := os.WriteFile(".env", []byte("PUBLIC_URL=https://file.example/\nBOT_TOKEN=999:ignored\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Unsetenv("PUBLIC_URL") })
+	c, err := readConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.under("/x") != "https://file.example/x" || string(c.BotToken) != testBotToken || fmt.Sprint(c.CryptoPayAssets) != "[USDT TON]" {
+		t.Errorf("%s %v", c.under("/x"), c.CryptoPayAssets)
+	}
+}
+
+func TestEveryProblemIsReportedAtOnceAndNoSecretWithIt(t *testing.T) {
+	values := good()
+	for name, value := range map[string]string{
+		"BOT_TOKEN": "not-a-token-hunter2", "WEBHOOK_SECRET": "short-hunter2", "PUBLIC_URL": "no-address", "DATABASE_URL": "mysql://u:hunter2@db",
+		"CRYPTOPAY_TOKEN": "", "CRYPTOPAY_ASSETS": "usdt", "DB_WEB_CONNECTIONS": "many", "TIMEZONE": "Nowhere/Else", "LOG_LEVEL": "loud",
+		"EXPIRE_EVERY": "0s",
+	} {
+		values[name] = value
+	}
+	environment(t, values)
+	c, err := readConfig()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for name := range map[string]bool{
+		"BOT_TOKEN": true, "WEBHOOK_SECRET": true, "PUBLIC_URL": true, "DATABASE_URL": true, "CRYPTOPAY_TOKEN": true,
+		"CRYPTOPAY_ASSETS": true, "WebConns": true, "TIMEZONE": true, "LOG_LEVEL": true, "EXPIRE_EVERY": true,
+	} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not reported", name)
+		}
+	}
+	shown, jsonErr := json.Marshal(c)
+	if jsonErr != nil || strings.Contains(err.Error()+string(shown)+fmt.Sprintf("%v %+v %#v", c.BotToken, c.DatabaseURL, c.WebhookSecret), "hunter2") {
+		t.Errorf("a secret is shown: %v", err)
+	}
+}
+
+func TestAnUnreadableFileIsNotQuoted(t *testing.T) {
+	environment(t, good())
+	if err := os.WriteFile(".env", []byte("A-B=1\nBOT_TOKEN=1:hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readConfig(); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+}
+
+func TestCatalogueReportsEveryProblemAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "catalogue.yaml")
+	text := `support: ""
+plans:
+  - {id: "Basic!", name: {ru: Базовый}, periods: [{length: 500ms, rub: "10"}, {length: 30d, rub: "-1"}]}
+  - {id: plus, name: {en: Plus}, periods: []}
+nodes:
+  - {name: de1, host: "", port: 0, public_key: short, short_id: xyz}
+`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := readCatalogue(path)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"support", "id:", "name.en", "500ms", "rub", "want 1 to 12", "title", "api", "inbound", "host", "port"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not reported: %v", want, err)
+		}
+	}
+	if _, _, err := readCatalogue(path + ".none"); err == nil {
+		t.Error("a catalogue that is not there was read")
+	}
+	if err := os.WriteFile(path, []byte("plans: []\nnonsense: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readCatalogue(path); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("a misspelt key: %v", err)
+	}
+}
+
+func FuzzCatalogue(f *testing.F) {
+	f.Add("support: x\nplans: []\nnodes: []\n")
+	f.Add("plans: [{id: a, periods: [{length: 1d, rub: 1}]}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, nodes, err := readCatalogue(path)
+		if err == nil && (len(c.Plans) == 0 || len(nodes) == 0 || c.Support == "") {
+			t.Errorf("accepted %q", text)
+		}
+	})
+}
