@@ -209,6 +209,9 @@ func (f *faultTest) completes(get func() error) {
 		f.t.Errorf("everything owed took %s", took)
 	}
 	f.t.Logf("afterwards the customers had theirs in %s, everything was done in %s", got.Round(time.Millisecond), took.Round(time.Millisecond))
+	if n := f.books.count(`SELECT count(*) FROM inbox WHERE state <> 'done'`); n != 0 {
+		f.t.Errorf("%d updates were not handled", n)
+	}
 	f.books.checkInvoices()
 	f.books.checkLedger()
 	f.books.checkSubscriptions()

@@ -7,7 +7,7 @@ import (
 	"os"
 	"regexp"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v3"
 
 	"sallyport/shop"
 	"sallyport/xray"
@@ -61,7 +61,9 @@ func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
 		return shop.Catalogue{}, nil, fmt.Errorf("catalogue: %w", err)
 	}
 	var f catalogueFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&f); err != nil {
 		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)
 	}
 	c, planErr := f.catalogue()
