@@ -30,6 +30,7 @@ progress() {
 	done
 }
 
+trap 'rm -f "$program.$$"' EXIT
 # Under another name first: a build that is broken off leaves no half a program.
 CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w" -o "$PWD/$program.$$" "$package" 2>&1 | progress
 mv "$program.$$" "$program"
