@@ -33,7 +33,7 @@ run: ## Start the bot with the settings in .env; without .env, the sandbox with 
 
 build: ## Build the bot and the sandbox
 	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox (1 to 2 minutes the first time)"
-	@scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
+	@LDFLAGS="-X main.version=$$(git describe --always --dirty 2>/dev/null || echo development)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
 	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
 test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
