@@ -226,6 +226,7 @@ func (p *program) settled() func(shop.PaymentEvent, shop.Outcome) {
 			report = p.log.Error // an operator must look at it
 		case shop.Duplicate:
 			report = p.log.Debug
+		case shop.Settled:
 		}
 		report("payment", zap.String("provider", string(e.Provider)), zap.String("payment_id", e.ExternalID),
 			zap.String("outcome", string(outcome)))
