@@ -13,6 +13,7 @@ SALLYPORT_XRAY ?= $(abspath $(XRAY))
 export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run build test demo lint clean deps postgres chromium
 
 help: ## Show this list
@@ -33,7 +34,7 @@ run: ## Start the bot with the settings in .env; without .env, the sandbox with 
 
 build: ## Build the bot and the sandbox
 	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox (1 to 2 minutes the first time)"
-	@LDFLAGS="-X main.version=$$(git describe --always --dirty 2>/dev/null || echo development)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
+	@VERSION="$$(git describe --always --dirty 2>/dev/null)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
 	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
 test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
@@ -41,7 +42,7 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...
 	@if [ -d $(BROWSER) ]; then \
 		echo "Testing in the browser"; \
-		$(GO) test -C $(BROWSER) -timeout 20m $(TESTFLAGS) ./...; \
+		$(GO) test -C $(BROWSER) -count=1 -timeout 20m $(TESTFLAGS) ./...; \
 	fi
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit

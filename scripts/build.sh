@@ -32,7 +32,7 @@ progress() {
 
 trap 'rm -f "$program.$$"' EXIT
 # Under another name first: a build that is broken off leaves no half a program.
-CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w ${LDFLAGS:-}" -o "$PWD/$program.$$" "$package" 2>&1 | progress
+CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -buildvcs=false -ldflags="-s -w ${VERSION:+-X main.version=$VERSION}" -o "$PWD/$program.$$" "$package" 2>&1 | progress
 mv "$program.$$" "$program"
 if ((SECONDS > 5)); then
 	echo "  $program is built, $SECONDS s"
