@@ -6,6 +6,10 @@ set -euo pipefail
 
 module=$1 package=$2 program=$3
 go=${GO:-go}
+if ! command -v "$go" >/dev/null 2>&1; then
+	echo "Go is not installed: Go 1.26 or later is needed." >&2
+	exit 1
+fi
 mkdir -p "$(dirname "$program")"
 
 # Go prints a line for each module it downloads and each package it compiles.
