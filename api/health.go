@@ -157,7 +157,7 @@ func (w *watched) keep(found []Finding, err error) {
 		default:
 			w.found[i] = found[i]
 		}
-		if w.found[i].State != StateFail {
+		if w.found[i].State == StateOK {
 			w.success[i] = w.looked
 		}
 	}

@@ -14,7 +14,8 @@ import (
 const (
 	// pressLife is how long Telegram takes the answer to a pressed button.
 	pressLife = 150 * time.Second
-	// patience is how long an update that fails for a dependency's sake is tried.
+	// patience is how long an update that fails for a dependency's sake is tried,
+	// however long it had waited before.
 	patience = 15 * time.Minute
 	// maxAttempts is how often an update that fails for our own fault is tried.
 	maxAttempts = 5
@@ -36,6 +37,7 @@ func (l *Lanes) try(ctx context.Context, u shop.Update) laneOutcome {
 	l.report(u, state, time.Since(start), err)
 	if err := l.store(ctx, u, state, after, err); err != nil {
 		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.Error(err))
+		time.AfterFunc(maxPause, func() { l.Wake(u.Lane) }) // it is handled once more
 		return laneLost
 	}
 	if state == "retry" {
@@ -63,7 +65,7 @@ func (l *Lanes) handle(ctx context.Context, u shop.Update) (state string, after 
 	ctx, cancel := context.WithTimeoutCause(ctx, handleBudget, errors.New("update not handled in time"))
 	defer cancel()
 	err = guarded(ctx, u, l.cfg.Handle)
-	state, after = verdict(u, age, err)
+	state, after = verdict(u, err)
 	return state, after, err
 }
 
@@ -79,15 +81,15 @@ func guarded(ctx context.Context, u shop.Update, handle func(context.Context, sh
 }
 
 // verdict is the one table from a handler's error to what becomes of the update.
-func verdict(u shop.Update, age time.Duration, err error) (state string, after time.Duration) {
-	pause := min(maxPause, 250*time.Millisecond+age/4)
+func verdict(u shop.Update, err error) (state string, after time.Duration) {
+	pause := min(maxPause, 250*time.Millisecond+u.Trying/4)
 	switch kind := shop.KindOf(err); {
 	case err == nil, kind == shop.KindForbidden: // who has blocked us needs no answer
 		return "done", 0
-	case kind == shop.KindLimited && age < patience:
+	case kind == shop.KindLimited: // there were too many: that is no fault of this one
 		known, _ := errors.AsType[*shop.Error](err)
 		return "retry", max(pause, min(known.RetryAfter, time.Minute))
-	case kind == shop.KindUnavailable && age < patience:
+	case kind == shop.KindUnavailable && u.Trying < patience:
 		return "retry", pause
 	case kind == shop.KindInternal && u.Attempt+1 < maxAttempts:
 		return "retry", pause

@@ -58,7 +58,7 @@ func newFront(t *testing.T) *front {
 		t.Fatal(err)
 	}
 	f.sender = bot.NewSender(f.client)
-	f.messenger = bot.NewMessenger(bot.NewDisplay(f.sender, f.store, texts, bot.Notice))
+	f.messenger = bot.NewMessenger(bot.NewDisplay(f.sender, f.store, texts, bot.Key), bot.NewDisplay(f.sender, f.store, texts, bot.Notice))
 	var c atomic.Pointer[shop.Catalogue]
 	c.Store(&shop.Catalogue{Support: "@help", Plans: []shop.Plan{{
 		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic"}, Description: map[shop.Language]string{shop.English: "A & B"},

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -40,14 +41,15 @@ type LanesConfig struct {
 }
 
 const (
-	// handleBudget bounds one try of one update, storeBudget the storing of what
-	// became of it.
+	// claimBudget bounds the taking of one update, handleBudget one try of it,
+	// storeBudget the storing of what became of it.
+	claimBudget  = 2 * time.Second
 	handleBudget = 7 * time.Second
 	storeBudget  = 2 * time.Second
 	// lease is how long a lane stays ours without our renewing it: longer than the
 	// budgets together, so that no lane is worked twice at once, and no longer than
 	// a customer should wait after a crash.
-	lease = 10 * time.Second
+	lease = 12 * time.Second
 	// turnLength is how many updates of a lane are handled before others get their turn.
 	turnLength = 16
 	// sweepEvery is how often lanes that nobody works are looked for.
@@ -183,7 +185,9 @@ const (
 
 // next handles the lane's first update.
 func (l *Lanes) next(ctx context.Context, lane int64) laneOutcome {
-	update, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, lane, l.cfg.Holder, lease)
+	claim, cancel := context.WithTimeoutCause(ctx, claimBudget, errors.New("no answer from the inbox"))
+	defer cancel()
+	update, ok, err := l.cfg.Inbox.ClaimUpdate(claim, lane, l.cfg.Holder, lease)
 	switch {
 	case err != nil:
 		l.cfg.Logger.Warn("lane not claimed", zap.Error(err))

@@ -317,3 +317,26 @@ func TestFloodersOccupyNobody(t *testing.T) {
 		t.Errorf("the neighbour waited %s", took)
 	}
 }
+
+// After a long stop everything is old; that is no reason to give it up at the first
+// trouble.
+func TestOldUpdatesAreTriedAsLongAsYoungOnes(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for i, err := range []error{shop.Limited(time.Millisecond, errors.New("message limit reached")), shop.Unavailable(errors.New("telegram is down"))} {
+		receive(t, s, int64(i+1), int64(i+1), "message")
+		if _, failed := s.Pool().Exec(t.Context(), `UPDATE inbox SET received_at = now() - interval '1 hour'`); failed != nil {
+			t.Fatal(failed)
+		}
+		left := 2
+		d := newDesk(func(shop.Update) error {
+			if left--; left >= 0 {
+				return err
+			}
+			return nil
+		})
+		_, stop := run(t, s, d, "a")
+		eventually(t, "its end", func() bool { return states(t, s)["done"] == i+1 })
+		stop()
+	}
+}

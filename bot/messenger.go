@@ -11,11 +11,15 @@ import (
 // Messenger tells customers what happened without their asking. It implements
 // shop.Messenger.
 type Messenger struct {
-	display *Display
+	display *Display // of what somebody waits for
+	notices *Display // of what nobody asked for
 }
 
-// NewMessenger returns a Messenger that shows through display.
-func NewMessenger(display *Display) *Messenger { return &Messenger{display: display} }
+// NewMessenger returns a Messenger that shows what customers paid for and wait for
+// through display, and all else through notices.
+func NewMessenger(display, notices *Display) *Messenger {
+	return &Messenger{display: display, notices: notices}
+}
 
 // Tell sends the message, or brings the customer's screen up to date where that
 // says it all.
@@ -58,6 +62,6 @@ func (m *Messenger) Describe(l shop.Language, p shop.Plan, period time.Duration)
 }
 
 func (m *Messenger) send(ctx context.Context, user shop.UserID, screen Screen) error {
-	_, err := m.display.sender.Send(ctx, m.display.priority, int64(user), screen)
+	_, err := m.notices.sender.Send(ctx, m.notices.priority, int64(user), screen)
 	return err
 }

@@ -18,13 +18,16 @@ import (
 // all, about one a second to one chat with short bursts.
 // https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 const (
-	globalRate  = 28
-	globalBurst = 28
+	globalRate  = 26
+	globalBurst = 26
 	chatRate    = 1
 	chatBurst   = 12
-	// reserve is the part of the burst that only replies may use, so that
-	// notices never make a person who presses a button wait.
-	reserve = 14
+	// reserveOfKeys is the part of the burst that replies leave to who has paid,
+	// reserveOfReplies the part that notices leave to both.
+	reserveOfKeys    = 4
+	reserveOfReplies = 14
+	// noticeRate is what notices may send even when replies take all else.
+	noticeRate = 3
 	// maxChats bounds the limiters kept; one that is full again is as good as new.
 	maxChats = 10000
 )
@@ -32,9 +35,10 @@ const (
 // Priority orders messages when there are more than may be sent.
 type Priority int
 
-// The priorities.
+// The priorities, the highest first.
 const (
-	Reply  Priority = iota // the answer to a person who waits
+	Key    Priority = iota // what a person has paid for
+	Reply                  // the answer to a person who waits
 	Notice                 // a message nobody asked for
 )
 
@@ -42,6 +46,7 @@ const (
 type Sender struct {
 	client *Client
 	global *rate.Limiter
+	share  *rate.Limiter // of the notices, when the rest is taken
 
 	mu    sync.Mutex
 	chats map[int64]*chatLimit
@@ -54,7 +59,10 @@ type chatLimit struct {
 
 // NewSender returns a Sender over client.
 func NewSender(client *Client) *Sender {
-	return &Sender{client: client, global: rate.NewLimiter(globalRate, globalBurst), chats: make(map[int64]*chatLimit)}
+	return &Sender{
+		client: client, global: rate.NewLimiter(globalRate, globalBurst),
+		share: rate.NewLimiter(noticeRate, noticeRate), chats: make(map[int64]*chatLimit),
+	}
 }
 
 // Sent is as much of a sent message as we need.
@@ -140,21 +148,42 @@ func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
 	if wait := time.Until(limit.pause); wait > 0 {
 		return shop.Limited(wait, errors.New("telegram asked to wait for this chat"))
 	}
-	if p == Notice && s.global.Tokens() < reserve {
-		return shop.Limited(time.Second/2, errors.New("replies come first"))
+	budget, ok := s.budget(p)
+	if !ok {
+		return shop.Limited(time.Second/4, errors.New("keys come first"))
 	}
-	for _, l := range []*rate.Limiter{limit.limiter, s.global} {
+	places := make([]*rate.Reservation, 0, 2)
+	for _, l := range []*rate.Limiter{limit.limiter, budget} {
 		place := l.Reserve()
-		wait := place.Delay()
-		if wait > shortWait {
-			place.Cancel()
+		places = append(places, place)
+		if wait := place.Delay(); wait > shortWait {
+			for _, taken := range places {
+				taken.Cancel()
+			}
 			return shop.Limited(wait, errors.New("message limit reached"))
 		}
-		if err := sleep(ctx, wait); err != nil {
+	}
+	for _, place := range places {
+		if err := sleep(ctx, place.Delay()); err != nil {
 			return shop.Unavailable(err)
 		}
 	}
 	return nil
+}
+
+// budget returns the limiter that a message of this priority counts against: the
+// global one while it has more than the higher priorities may need. Notices have a
+// share of their own besides; a reply waits.
+func (s *Sender) budget(p Priority) (*rate.Limiter, bool) {
+	left := s.global.Tokens()
+	switch {
+	case p == Key, p == Reply && left > reserveOfKeys, p == Notice && left > reserveOfReplies:
+		return s.global, true
+	case p == Notice:
+		return s.share, true
+	default:
+		return nil, false
+	}
 }
 
 func (s *Sender) limitOf(chat int64) chatLimit {

@@ -42,24 +42,42 @@ func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
 	}
 }
 
-func TestRepliesGoBeforeNotices(t *testing.T) {
+func TestKeysGoBeforeRepliesAndRepliesBeforeNotices(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	s := bot.NewSender(client(t, counting(&calls)))
-	sent := 0
-	for chat := range int64(60) { // notices to as many customers
-		if _, err := s.Send(t.Context(), bot.Notice, chat, bot.Screen{}); err == nil {
-			sent++
+	sent := make(map[bot.Priority]int)
+	for chat := range int64(60) { // more of each than may be sent in an instant
+		for _, p := range []bot.Priority{bot.Notice, bot.Notice, bot.Reply} {
+			if _, err := s.Send(t.Context(), p, int64(p)*1000+chat, bot.Screen{}); err == nil {
+				sent[p]++
+			}
 		}
 	}
-	if sent > 20 {
-		t.Errorf("%d notices took the places of replies", sent)
+	if sent[bot.Notice] > 20 || sent[bot.Notice] < 3 || sent[bot.Reply] < 8 {
+		t.Errorf("sent %v", sent)
 	}
-	for chat := range int64(10) {
-		if _, err := s.Send(t.Context(), bot.Reply, 1000+chat, bot.Screen{}); err != nil {
-			t.Errorf("a reply after the notices: %v", err)
+	for chat := range int64(3) {
+		if _, err := s.Send(t.Context(), bot.Key, 9000+chat, bot.Screen{}); err != nil {
+			t.Errorf("a key waits behind free messages: %v", err)
 		}
 	}
+}
+
+func TestWhatIsHeldBackCostsTheChatNothing(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := bot.NewSender(client(t, counting(&calls)))
+	for chat := range int64(100) { // use up what may be sent to all
+		_, _ = s.Send(t.Context(), bot.Key, 100+chat, bot.Screen{})
+	}
+	for range 30 {
+		_, _ = s.Send(t.Context(), bot.Key, 1, bot.Screen{})
+	}
+	eventually(t, "a message to the chat", func() bool {
+		_, err := s.Send(t.Context(), bot.Key, 1, bot.Screen{})
+		return err == nil
+	})
 }
 
 func TestAChatThatTelegramHoldsBackIsLeftAlone(t *testing.T) {

@@ -25,3 +25,17 @@ func (c *Client) SetWebhook(ctx context.Context, w Webhook) error {
 		"allowed_updates": `["message","callback_query","pre_checkout_query","my_chat_member"]`,
 	}, nil)
 }
+
+// WebhookInfo is what Telegram knows of the webhook.
+type WebhookInfo struct {
+	URL              string `json:"url"`
+	Pending          int    `json:"pending_update_count"`
+	LastErrorDate    int64  `json:"last_error_date"` // Unix time; it stays after the error is over
+	LastErrorMessage string `json:"last_error_message"`
+}
+
+// WebhookInfo asks Telegram what it knows of the webhook.
+func (c *Client) WebhookInfo(ctx context.Context) (info WebhookInfo, err error) {
+	err = c.Call(ctx, "getWebhookInfo", nil, &info)
+	return info, err
+}

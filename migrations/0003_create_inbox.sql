@@ -10,6 +10,7 @@ CREATE TABLE inbox (
     state       text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done', 'stale', 'dead')),
     attempt     int NOT NULL DEFAULT 0,
     run_after   timestamptz NOT NULL DEFAULT now(),
+    tried_at    timestamptz,
     closed_at   timestamptz,
     error       text NOT NULL DEFAULT '',
     CHECK ((state = 'waiting') = (closed_at IS NULL))

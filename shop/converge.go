@@ -127,6 +127,8 @@ type Inventory interface {
 	GrantedCount(ctx context.Context) (int, error)
 	// GrantedAfter returns at most limit of them with an id above after, by id.
 	GrantedAfter(ctx context.Context, after AccessID, limit int) ([]Access, error)
+	// GrantedAmong returns those of the ids that belong on every node.
+	GrantedAmong(ctx context.Context, ids []AccessID) ([]Access, error)
 	// Orphans returns those of the ids that belong on no node and have not
 	// changed since the time.
 	Orphans(ctx context.Context, ids []AccessID, since time.Time) ([]AccessID, error)

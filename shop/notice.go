@@ -37,18 +37,42 @@ type Messenger interface {
 	Describe(l Language, p Plan, period time.Duration) string
 }
 
-// Notify tells the customer. A customer who has blocked the bot is noted as such,
-// and the notice is dropped: their profile shows the same when they come back.
+// Notify tells the customer what still holds. A customer who has blocked the bot is
+// noted as such, and told nothing until they come back.
 func (s *Shop) Notify(ctx context.Context, n Notify) error {
 	m, err := s.message(ctx, n)
-	if err != nil || !m.Profile.User.Reachable {
+	if err != nil || !n.Notice.holds(m.Profile.Subscription) {
 		return err
 	}
+	if !m.Profile.User.Reachable {
+		return s.keepForReturn(ctx, n)
+	}
 	err = s.messenger.Tell(ctx, m)
-	if KindOf(err) == KindForbidden {
-		return s.store.SetReachable(ctx, n.UserID, false)
+	if err != nil && KindOf(err) == KindForbidden {
+		return errors.Join(s.store.SetReachable(ctx, n.UserID, false), s.keepForReturn(ctx, n))
 	}
 	return err
+}
+
+// keepForReturn sees that a key which could not be sent is sent when the customer
+// comes back; their profile shows all else.
+func (s *Shop) keepForReturn(ctx context.Context, n Notify) error {
+	if n.Notice != NoticeReady {
+		return nil
+	}
+	return s.store.Undeliver(ctx, n.OrderID)
+}
+
+// holds says whether what the notice says is still true: it may have waited long.
+func (n Notice) holds(sub Subscription) bool {
+	switch n {
+	case NoticeDelayed:
+		return sub.Status == SubscriptionWaiting
+	case NoticeExpired:
+		return sub.Status == SubscriptionExpired
+	default:
+		return true
+	}
 }
 
 func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {

@@ -201,6 +201,65 @@ func TestRenewalWhileNodesAreDownLosesNothing(t *testing.T) {
 	}
 }
 
+// What a notice says may be over by the time it can be sent.
+func TestNoticesThatNoLongerHoldAreNotSent(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	for _, notice := range []shop.Notice{shop.NoticeExpired, shop.NoticeDelayed} {
+		w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: notice}))
+	}
+	if sent := w.messenger.Sent(); len(sent) != 0 {
+		t.Errorf("told %+v to an active customer", sent)
+	}
+}
+
+func TestAKeyThatCouldNotBeSentIsSentOnReturn(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	ready := shop.Notify{UserID: anna, Notice: shop.NoticeReady, OrderID: o.ID}
+	w.messenger.Fail(shop.Forbidden(errors.New("bot was blocked by the user")))
+	w.must(w.Notify(t.Context(), ready))
+	w.messenger.Fail(nil)
+	w.must(w.Notify(t.Context(), ready)) // still blocked: nothing is tried
+	if _, err := w.Enter(t.Context(), anna, "ru"); err != nil || w.jobs("converge_user") != 2 {
+		t.Errorf("%d jobs, %v", w.jobs("converge_user"), err)
+	}
+	w.must(w.Converge(t.Context(), anna))
+	if n := w.notices()["ready"]; n != 2 {
+		t.Errorf("%d ready notices", n)
+	}
+	w.must(w.Notify(t.Context(), ready))
+	if sent := w.messenger.Sent(); len(sent) != 1 || sent[0].Order.ID != o.ID {
+		t.Errorf("%+v", sent)
+	}
+}
+
+func (w *world) jobs(kind string) (n int) {
+	w.t.Helper()
+	w.must(w.store.Pool().QueryRow(w.t.Context(), `SELECT count(*) FROM river_job WHERE kind = $1`, kind).Scan(&n))
+	return n
+}
+
+// A purchase lands while a node is rid of those who do not belong there.
+func TestAPurchaseDuringAComparisonIsNotUndone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.buy()
+	w.must(w.Converge(t.Context(), anna))
+	w.pass(month)
+	w.must(w.Expire(t.Context()))
+	w.pass(time.Minute) // and nobody has told the node yet
+	w.node.BeforeAbsent(func() { w.buy(); w.must(w.Converge(t.Context(), anna)) })
+	w.must(w.CheckNode(t.Context(), "de1"))
+	if !w.node.Has(w.sub().Access) {
+		t.Error("paid, told so, and shut out")
+	}
+}
+
 // A purchase lands while a job that has read the end is still telling the nodes.
 func TestAStaleAbsentDoesNotOutliveAPurchase(t *testing.T) {
 	t.Parallel()
@@ -450,17 +509,17 @@ func TestBlockedCustomerIsNotedAndNotTroubled(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.messenger.Fail(shop.Forbidden(errors.New("bot was blocked by the user")))
-	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired}))
+	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeInvoice}))
 	u, err := w.store.User(t.Context(), anna)
 	w.must(err)
 	if u.Reachable {
 		t.Error("still thought reachable")
 	}
 	w.messenger.Fail(shoptest.ErrDown)
-	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired})) // not even tried
+	w.must(w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeInvoice})) // not even tried
 	_, err = w.Enter(t.Context(), anna, "ru")
 	w.must(err)
-	if err := w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeExpired}); shop.KindOf(err) != shop.KindUnavailable {
+	if err := w.Notify(t.Context(), shop.Notify{UserID: anna, Notice: shop.NoticeInvoice}); shop.KindOf(err) != shop.KindUnavailable {
 		t.Error("a message that did not get through must be tried again", err)
 	}
 }

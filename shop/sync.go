@@ -16,7 +16,8 @@ const syncPage = 5000
 
 // syncNode makes the node's users equal to the desired ones, in both directions:
 // who is missing or differs is ensured; who does not belong is removed after a
-// second look at the storage, so that a purchase made meanwhile is never undone.
+// second look at the storage, and ensured again if a third one finds that they bought
+// meanwhile.
 func (s *Shop) syncNode(ctx context.Context, n Node) error {
 	listed, err := n.List(ctx)
 	if err != nil {
@@ -74,7 +75,12 @@ func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Acc
 		return fmt.Errorf("node %s: %d of its %d users are unknown here: is this the right database? none is removed",
 			n.Name(), len(orphans), listed)
 	}
-	return eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
+	failed := eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
+	granted, err := s.store.GrantedAmong(ctx, orphans)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, eachAtOnce(granted, func(a Access) error { return n.Ensure(ctx, a) }))
 }
 
 // eachAtOnce does the items syncWorkers at a time and stops a worker at its first error.

@@ -10,5 +10,6 @@ type Update struct {
 	Kind       string
 	Body       []byte
 	ReceivedAt time.Time
-	Attempt    int // tries that failed so far
+	Trying     time.Duration // since the first try that failed
+	Attempt    int           // tries that failed for a fault of ours
 }

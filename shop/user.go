@@ -33,9 +33,9 @@ type User struct {
 
 // Users is what the shop asks of the storage about customers.
 type Users interface {
-	// EnterUser returns the user, created with this language if new, and
-	// notes that they can be reached.
-	EnterUser(ctx context.Context, id UserID, guess Language) (User, error)
+	// EnterUser returns the user, created with this language if new, and notes that
+	// they can be reached; back says that they could not be before.
+	EnterUser(ctx context.Context, id UserID, guess Language) (u User, back bool, err error)
 	// User returns the user, or ErrNotFound.
 	User(ctx context.Context, id UserID) (User, error)
 	// SetLanguage records the customer's choice.
@@ -45,9 +45,14 @@ type Users interface {
 }
 
 // Enter returns the customer who has just written to us, created if new. The
-// language of their client is a first guess.
+// language of their client is a first guess. Who comes back after having blocked us
+// gets the key that could not be sent meanwhile.
 func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (User, error) {
-	return s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage))
+	user, back, err := s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage))
+	if err != nil || !back {
+		return user, err
+	}
+	return user, s.store.Enqueue(ctx, ConvergeUser{UserID: id})
 }
 
 // ChooseLanguage records the customer's choice; ErrNoLanguage if it is not spoken.

@@ -37,6 +37,7 @@ type updateRow struct {
 	Kind     string
 	Body     []byte
 	Age      time.Duration
+	Trying   time.Duration
 	Attempt  int
 	Due      bool
 }
@@ -58,7 +59,8 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			return nil
 		})
 	batch.Queue(`
-		SELECT update_id, lane, kind, body, now() - received_at AS age, attempt, run_after <= now() AS due
+		SELECT update_id, lane, kind, body, now() - received_at AS age,
+			coalesce(now() - tried_at, '0') AS trying, attempt, run_after <= now() AS due
 		FROM inbox
 		WHERE lane = $1 AND state = 'waiting'
 		ORDER BY arrival LIMIT 1`, lane).
@@ -72,6 +74,7 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			u = shop.Update{
 				ID: first.UpdateID, Lane: first.Lane, Kind: first.Kind, Body: first.Body,
 				ReceivedAt: time.Now().Add(-first.Age), // by one clock, the database's
+				Trying:     first.Trying,
 				Attempt:    first.Attempt,
 			}
 			return nil
@@ -98,7 +101,7 @@ func (s *Store) ReleaseLane(ctx context.Context, lane int64, holder string) (mor
 }
 
 // CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
-// done. It returns ErrLaneLost if holder does not hold the update's lane any more.
+// done. It returns shop.ErrLaneLost if holder does not hold the update's lane any more.
 func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
 	n, err := s.exec(ctx, "close update", `
 		UPDATE inbox SET state = $3, error = $4, closed_at = now()
@@ -108,23 +111,20 @@ func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason
 }
 
 // RetryUpdate lets the update wait before its next try; fault counts this one as a
-// fault of ours. It returns ErrLaneLost if holder does not hold the update's lane
+// fault of ours. It returns shop.ErrLaneLost if holder does not hold the update's lane
 // any more.
 func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error {
 	n, err := s.exec(ctx, "retry update", `
-		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5
+		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5, tried_at = coalesce(tried_at, now())
 		WHERE update_id = $1 AND state = 'waiting'
 			AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`,
 		id, holder, after, map[bool]int{true: 1}[fault], reason)
 	return held(n, err)
 }
 
-// ErrLaneLost says that another process has taken the lane.
-var ErrLaneLost = errors.New("the lane is another's by now")
-
 func held(affected int64, err error) error {
 	if err == nil && affected == 0 {
-		return ErrLaneLost
+		return shop.ErrLaneLost
 	}
 	return err
 }

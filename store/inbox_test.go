@@ -137,10 +137,10 @@ func TestWhoLostTheLaneCannotEndItsUpdate(t *testing.T) {
 	add(t, s, 1, 1)
 	claim(t, s, 1, "slow", time.Microsecond)
 	waitFor(t, func() bool { _, ok := claim(t, s, 1, "other", longLease); return ok })
-	if err := s.CloseUpdate(t.Context(), 1, "slow", "done", ""); !errors.Is(err, store.ErrLaneLost) {
+	if err := s.CloseUpdate(t.Context(), 1, "slow", "done", ""); !errors.Is(err, shop.ErrLaneLost) {
 		t.Error(err)
 	}
-	if err := s.RetryUpdate(t.Context(), 1, "slow", 0, true, "x"); !errors.Is(err, store.ErrLaneLost) {
+	if err := s.RetryUpdate(t.Context(), 1, "slow", 0, true, "x"); !errors.Is(err, shop.ErrLaneLost) {
 		t.Error(err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -46,19 +45,28 @@ func (s *Store) GrantedCount(ctx context.Context) (n int, err error) {
 
 // GrantedAfter returns at most limit of the users who belong on every node, with an
 // id above after, by id.
-func (s *Store) GrantedAfter(ctx context.Context, after shop.AccessID, limit int) (granted []shop.Access, err error) {
+func (s *Store) GrantedAfter(ctx context.Context, after shop.AccessID, limit int) ([]shop.Access, error) {
+	return s.granted(ctx, `
+		SELECT access_id, uuid FROM subscriptions
+		WHERE status IN ('waiting', 'active') AND access_id > $1
+		ORDER BY access_id LIMIT $2`, after, limit)
+}
+
+// GrantedAmong returns those of the ids that belong on every node.
+func (s *Store) GrantedAmong(ctx context.Context, ids []shop.AccessID) ([]shop.Access, error) {
+	return s.granted(ctx, `
+		SELECT access_id, uuid FROM subscriptions
+		WHERE status IN ('waiting', 'active') AND access_id = ANY($1)`, ids)
+}
+
+func (s *Store) granted(ctx context.Context, sql string, args ...any) (granted []shop.Access, err error) {
 	err = s.use(ctx, "read granted", func(ctx context.Context, conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, `
-			SELECT access_id, uuid FROM subscriptions
-			WHERE status IN ('waiting', 'active') AND access_id > $1
-			ORDER BY access_id LIMIT $2`, after, limit)
+		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
 			return err
 		}
 		granted, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a shop.Access, err error) {
-			var secret uuid.UUID
-			err = row.Scan(&a.ID, &secret)
-			a.UUID = secret
+			err = row.Scan(&a.ID, &a.UUID)
 			return a, err
 		})
 		return err

@@ -17,7 +17,7 @@ const buyer = shop.UserID(42)
 func placed(t *testing.T, s *store.Store) shop.Order {
 	t.Helper()
 	ctx := t.Context()
-	if _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
+	if _, _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
 		t.Fatal(err)
 	}
 	offer := shop.Offer{

@@ -7,7 +7,8 @@ import (
 
 // Beat says that holder is alive, and hands back what processes that have not said
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
-// queue's clients. It reports how many jobs that were. A process wrongly thought
+// queue's clients. It reports how many jobs that were. Only who was seen of late
+// judges others: after a pause of the database nobody was. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
 func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, err error) {
 	return s.exec(ctx, "beat", `
@@ -16,6 +17,7 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 			ON CONFLICT (holder) DO UPDATE SET seen_at = now()
 		), dead AS (
 			DELETE FROM processes WHERE holder <> $1 AND seen_at < now() - $2::interval
+				AND EXISTS (SELECT FROM processes WHERE holder = $1 AND seen_at > now() - $2::interval / 2)
 			RETURNING holder
 		), freed AS (
 			DELETE FROM lanes WHERE holder IN (SELECT holder FROM dead)

@@ -36,8 +36,11 @@ func TestWhatADeadProcessHadInHandIsHandedBack(t *testing.T) {
 	if n := beat("alive"); n != 0 {
 		t.Errorf("%d jobs taken from a process that is alive", n)
 	}
-	if _, err := s.Pool().Exec(ctx, `UPDATE processes SET seen_at = now() - interval '6 seconds' WHERE holder = 'dead'`); err != nil {
+	if _, err := s.Pool().Exec(ctx, `UPDATE processes SET seen_at = now() - interval '6 seconds'`); err != nil {
 		t.Fatal(err)
+	}
+	if n := beat("alive"); n != 0 {
+		t.Errorf("%d jobs taken after a pause in which nobody was seen", n)
 	}
 	if n := beat("alive"); n != 2 {
 		t.Errorf("%d jobs handed back", n)
@@ -54,6 +57,7 @@ func TestWhatADeadProcessHadInHandIsHandedBack(t *testing.T) {
 	if err := s.Leave(ctx, "alive"); err != nil {
 		t.Fatal(err)
 	}
+	beat("third")
 	beat("third")
 	if n := count(t, s, `SELECT count(*) FROM processes`); n != 1 {
 		t.Errorf("%d processes known", n)

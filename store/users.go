@@ -10,20 +10,18 @@ import (
 )
 
 // EnterUser returns the user, created with this language if new, and notes that
-// they can be reached.
-func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language) (shop.User, error) {
-	return s.user(ctx, "enter user", `
-		WITH known AS (
-			SELECT id, language, chosen, reachable, created_at FROM users WHERE id = $1 AND reachable
-		), entered AS (
-			INSERT INTO users (id, language)
-			SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM known)
-			ON CONFLICT (id) DO UPDATE SET reachable = true
-			RETURNING id, language, chosen, reachable, created_at
-		)
-		SELECT id, language, chosen, reachable, created_at FROM known
-		UNION ALL
-		SELECT id, language, chosen, reachable, created_at FROM entered`, id, guess)
+// they can be reached; back says that they could not be before.
+func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language) (u shop.User, back bool, err error) {
+	u, err = s.User(ctx, id)
+	if err == nil && u.Reachable {
+		return u, false, nil
+	}
+	known := err == nil
+	u, err = s.user(ctx, "enter user", `
+		INSERT INTO users (id, language) VALUES ($1, $2)
+		ON CONFLICT (id) DO UPDATE SET reachable = true
+		RETURNING id, language, chosen, reachable, created_at`, id, guess)
+	return u, known && err == nil, err
 }
 
 // User returns the user, or ErrNotFound.

@@ -153,7 +153,7 @@ func (p *program) buildShop(context.Context) error {
 		return fmt.Errorf("texts: %w", err)
 	}
 	sender := bot.NewSender(p.client)
-	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Notice))
+	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Key), bot.NewDisplay(sender, p.work, texts, bot.Notice))
 	shopOver := func(s *store.Store) *shop.Shop {
 		nodes := make([]shop.Node, len(p.nodes))
 		for i, n := range p.nodes {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/api"
+	"sallyport/bot"
 	"sallyport/store"
 	"sallyport/xray"
 )
@@ -15,6 +16,10 @@ const (
 	// freshOutside is how long a finding about an outside host may be reused:
 	// health must not become a load on it.
 	freshOutside = 2 * time.Second
+	// freshFailure is how long a failed delivery of Telegram's counts as news.
+	freshFailure = 2 * time.Minute
+	// vitalsBudget bounds how long a look at a node waits for the database.
+	vitalsBudget = 300 * time.Millisecond
 	// lateInbox, lateJobs and lateCheck are when waiting work means that something is wrong.
 	lateInbox = 20 * time.Second
 	lateJobs  = 30 * time.Second
@@ -35,9 +40,7 @@ func (p *program) probes() []api.Probe {
 			}
 			return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
 		}},
-		{Names: []string{"telegram"}, Fresh: freshOutside, Look: lookAlone(func(ctx context.Context) error {
-			return p.client.Call(ctx, "getMe", nil, nil)
-		})},
+		{Names: []string{"telegram"}, Fresh: freshOutside, Look: p.lookAtTelegram},
 		{Names: []string{"cryptopay"}, Fresh: freshOutside, Look: lookAlone(p.gateway.Check)},
 	}
 	for _, node := range p.nodes {
@@ -53,7 +56,9 @@ func (p *program) lookAtNode(prober *store.Prober, node *xray.Node) func(context
 		if _, err := node.Uptime(ctx); err != nil {
 			return nil, fmt.Errorf("ask node: %w", err)
 		}
-		v, err := prober.Vitals(ctx)
+		limit, cancel := context.WithTimeout(ctx, vitalsBudget)
+		defer cancel()
+		v, err := prober.Vitals(limit)
 		if err != nil {
 			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil //nolint:nilerr // the database has its own line
 		}
@@ -61,6 +66,29 @@ func (p *program) lookAtNode(prober *store.Prober, node *xray.Node) func(context
 			return []api.Finding{{State: api.StateDegraded, Reason: "users not compared for " + age.Round(time.Second).String()}}, nil
 		}
 		return []api.Finding{{State: api.StateOK}}, nil
+	}
+}
+
+// lookAtTelegram asks whether Telegram answers, and whether it delivers to us.
+func (p *program) lookAtTelegram(ctx context.Context) ([]api.Finding, error) {
+	info, err := p.client.WebhookInfo(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask telegram: %w", err)
+	}
+	return []api.Finding{webhookFinding(info, p.config.under(api.TelegramPath), time.Now())}, nil
+}
+
+func webhookFinding(info bot.WebhookInfo, ours string, now time.Time) api.Finding {
+	failed := now.Sub(time.Unix(info.LastErrorDate, 0))
+	switch {
+	case info.URL == "":
+		return api.Finding{State: api.StateDegraded, Reason: "no webhook is set: nothing is delivered"}
+	case info.URL != ours:
+		return api.Finding{State: api.StateDegraded, Reason: "the webhook is set to another address: somebody else uses this bot's token"}
+	case failed < freshFailure && info.Pending > 0:
+		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d updates cannot be delivered: %s", info.Pending, info.LastErrorMessage)}
+	default:
+		return api.Finding{State: api.StateOK}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/api"
+	"sallyport/bot"
 	"sallyport/store"
 )
 
@@ -24,6 +25,10 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		{"jobs given up", jobsFinding(store.Vitals{DeadJobs: 1}), api.Finding{State: api.StateDegraded, Reason: "1 jobs given up in the last day"}},
 		{"payments in order", paymentsFinding(store.Vitals{}), api.Finding{State: api.StateOK}},
 		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), api.Finding{State: api.StateDegraded, Reason: "2 payments flagged for an operator in the last day"}},
+		{"a webhook of ours", webhookFinding(bot.WebhookInfo{URL: "u", LastErrorDate: 5, Pending: 3}, "u", time.Now()), api.Finding{State: api.StateOK}},
+		{"no webhook", webhookFinding(bot.WebhookInfo{}, "u", time.Now()), api.Finding{State: api.StateDegraded, Reason: "no webhook is set: nothing is delivered"}},
+		{"a webhook of somebody else", webhookFinding(bot.WebhookInfo{URL: "v"}, "u", time.Now()), api.Finding{State: api.StateDegraded, Reason: "the webhook is set to another address: somebody else uses this bot's token"}},
+		{"a webhook that fails", webhookFinding(bot.WebhookInfo{URL: "u", LastErrorDate: time.Now().Unix(), LastErrorMessage: "Connection refused", Pending: 3}, "u", time.Now()), api.Finding{State: api.StateDegraded, Reason: "3 updates cannot be delivered: Connection refused"}},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %+v", c.name, c.got)

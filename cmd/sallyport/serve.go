@@ -83,7 +83,9 @@ const (
 	// handed back.
 	stopWorking = 4 * time.Second
 	// stopQueue is how long the job queue gets to hand back what it has.
-	stopQueue = stopWorking + 2*time.Second
+	stopQueue = stopWorking + time.Second
+	// stopLeaving is how long the word that we have gone may take.
+	stopLeaving = 500 * time.Millisecond
 	// stopClosing is how long connections get to close.
 	stopClosing = time.Second
 )
@@ -99,7 +101,9 @@ func (p *program) run(ctx context.Context) error {
 		g.Go(func() error { return listen(ctx, s) })
 	}
 	g.Go(func() error {
-		p.whenUp(ctx)
+		if !p.whenUp(ctx) {
+			return nil
+		}
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.introduce(ctx); return nil })
@@ -128,9 +132,10 @@ func listen(ctx context.Context, s *http.Server) error {
 }
 
 // whenUp waits for the database, brings it up to date and starts the job queue.
-// Until then deliveries are sent away, and come again.
-func (p *program) whenUp(ctx context.Context) {
-	p.untilDone(ctx, "open database", func(ctx context.Context) error {
+// Until then deliveries are sent away, and come again. It reports whether the queue
+// was started before ctx ended.
+func (p *program) whenUp(ctx context.Context) (started bool) {
+	return p.untilDone(ctx, "open database", func(ctx context.Context) error {
 		if err := migrate(ctx, p.config, p.log); err != nil {
 			return err
 		}
@@ -143,10 +148,7 @@ func (p *program) whenUp(ctx context.Context) {
 
 // workUntil runs the lanes and the job queue until ctx ends.
 func (p *program) workUntil(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	p.health.SetServing(true)
+	p.health.SetServing(ctx.Err() == nil)
 	p.log.Info("serving", zap.String("listen", p.config.Listen), zap.String("version", version))
 	alive, die := context.WithCancel(context.WithoutCancel(ctx)) // until the last job is done or handed back
 	var life sync.WaitGroup
@@ -166,7 +168,7 @@ func (p *program) workUntil(ctx context.Context) error {
 	err := g.Wait()
 	die()
 	life.Wait()
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLeaving)
 	defer cancel()
 	if err := p.work.Leave(limit, p.holder); err != nil {
 		p.log.Warn("not signed off", zap.Error(err))

@@ -31,21 +31,22 @@ func (p *program) setWebhook(ctx context.Context) error {
 	return p.client.SetWebhook(ctx, webhook)
 }
 
-// untilDone tries again and again, ever more rarely, until do succeeds or ctx ends.
-func (p *program) untilDone(ctx context.Context, what string, do func(context.Context) error) {
+// untilDone tries again and again, ever more rarely, until do succeeds or ctx ends;
+// it reports whether do succeeded.
+func (p *program) untilDone(ctx context.Context, what string, do func(context.Context) error) bool {
 	for pause := time.Second; ; pause = min(2*pause, 30*time.Second) {
 		err := do(ctx)
 		if err == nil {
 			p.log.Info("done", zap.String("what", what))
-			return
+			return true
 		}
 		if ctx.Err() != nil {
-			return
+			return false
 		}
 		p.log.Error("not done, trying again", zap.String("what", what), zap.Error(err), zap.Duration("after", pause))
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(pause):
 		}
 	}

@@ -33,7 +33,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	case raw[0] == '"':
 		var value string
 		if json.Unmarshal(raw, &value) == nil {
-			*t = text(value)
+			*t = text(strings.ReplaceAll(value, "\x00", "\uFFFD")) // the database takes no zero character
 		}
 	case raw[0] != 'n' && raw[0] != '{' && raw[0] != '[':
 		*t = text(raw)

@@ -203,3 +203,12 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// The database takes no zero character; what holds one must not become something else.
+func TestAZeroCharacterIsKeptApart(t *testing.T) {
+	t.Parallel()
+	event, err := cryptobot.Parse([]byte(`{"update_type":"invoice_paid","payload":{"invoice_id":1,"status":"paid","fiat":"RUB","amount":"1","paid_asset":"US\u0000DT"}}`))
+	if err != nil || event.PaidAsset == "USDT" || strings.Contains(event.PaidAsset, "\x00") {
+		t.Errorf("%q, %v", event.PaidAsset, err)
+	}
+}
