@@ -20,6 +20,9 @@ func (p *program) setWebhook(ctx context.Context) error {
 	webhook := bot.Webhook{
 		URL: p.config.under(api.TelegramPath), Secret: string(p.config.WebhookSecret), MaxConnections: p.config.MaxWebhooks,
 	}
+	if p.selfSigned != nil {
+		webhook.Certificate = p.selfSigned.PEM()
+	}
 	return p.client.SetWebhook(ctx, webhook)
 }
 
