@@ -7,6 +7,7 @@ BIN      := .bin
 XRAY     := $(BIN)/xray
 LINTER   := $(BIN)/golangci-lint
 BROWSER  := tests/browser
+ACME     := tests/acme
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -42,6 +43,10 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@if [ -d $(BROWSER) ]; then \
 		echo "Testing in the browser"; \
 		$(GO) test -C $(BROWSER) -timeout 20m $(TESTFLAGS) ./...; \
+	fi
+	@if [ -d $(ACME) ]; then \
+		echo "Testing with an ACME server"; \
+		$(GO) test -C $(ACME) -race -timeout 20m $(TESTFLAGS) ./...; \
 	fi
 
 demo: build postgres $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit

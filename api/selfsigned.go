@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -35,19 +33,17 @@ const (
 
 // SelfSignedConfig says whom the certificate is for and where it is kept.
 type SelfSignedConfig struct {
-	Host       string                    // a name or an IP address
-	Dir        string                    // made if it is not there
-	Renewed    func(ctx context.Context) // called after a renewal: whoever trusts PEM must be told; may be nil
-	Now        func() time.Time          // default time.Now
-	CheckEvery time.Duration             // default 1 h
+	Host       string                                      // a name or an IP address
+	Dir        string                                      // made if it is not there
+	Announce   func(ctx context.Context, pem []byte) error // returns once who must trust the next certificate does; may be nil
+	Now        func() time.Time                            // default time.Now
+	CheckEvery time.Duration                               // default 1 h
 	Logger     *zap.Logger
 }
 
 // SelfSigned is a certificate that we signed ourselves, for a server without a name
-// of its own: Telegram trusts it because it is uploaded with the webhook.
-//
-// A renewal keeps the key and the subject, and every certificate may sign: whoever
-// trusts the one before trusts the next, so nothing is lost until it is uploaded.
+// of its own: Telegram trusts it because it is uploaded with the webhook. It trusts
+// that one alone, so the next is announced first and served right after.
 type SelfSigned struct {
 	cfg     SelfSignedConfig
 	current atomic.Pointer[tls.Certificate]
@@ -69,19 +65,26 @@ func NewSelfSigned(cfg SelfSignedConfig) (*SelfSigned, error) {
 	}
 	s := &SelfSigned{cfg: cfg}
 	kept, err := s.load()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		_, err = s.renew(nil)
-	case err == nil && kept.Leaf.VerifyHostname(cfg.Host) != nil: // the address has changed
-		_, err = s.renew(nil)
-	case err == nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("self-signed certificate: %w", err)
+	}
+	if err == nil && kept.Leaf.VerifyHostname(cfg.Host) == nil && !s.due(kept.Leaf) {
 		s.current.Store(kept)
-		_, err = s.renewIfDue()
+		return s, nil
+	}
+	made, err := s.make()
+	if err == nil {
+		err = s.serve(made)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
 	return s, nil
+}
+
+// due says whether the next certificate should be made.
+func (s *SelfSigned) due(cert *x509.Certificate) bool {
+	return cert.NotAfter.Sub(s.cfg.Now()) <= selfSignedRenew
 }
 
 func (s *SelfSigned) path() string { return filepath.Join(s.cfg.Dir, "selfsigned.pem") }
@@ -99,14 +102,11 @@ func (s *SelfSigned) load() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// renew makes a certificate, for a new key if that is nil, keeps it and serves it.
-func (s *SelfSigned) renew(key crypto.Signer) (*tls.Certificate, error) {
-	if key == nil {
-		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, fmt.Errorf("make key: %w", err)
-		}
-		key = made
+// make makes a key and a certificate for it, as the text of a file.
+func (s *SelfSigned) make() ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
 	}
 	der, err := s.sign(key)
 	if err != nil {
@@ -116,21 +116,24 @@ func (s *SelfSigned) renew(key crypto.Signer) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write key: %w", err)
 	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
-	if err := s.keep(text); err != nil {
-		return nil, err
-	}
+	return append(asPEM(der), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...), nil
+}
+
+// serve keeps a certificate and serves it from now on.
+func (s *SelfSigned) serve(text []byte) error {
 	cert, err := tls.X509KeyPair(text, text)
 	if err != nil {
-		return nil, fmt.Errorf("read what was made: %w", err)
+		return fmt.Errorf("read what was made: %w", err)
+	}
+	if err := s.keep(text); err != nil {
+		return err
 	}
 	s.current.Store(&cert)
 	s.cfg.Logger.Info("self-signed certificate made", zap.Time("until", cert.Leaf.NotAfter))
-	return &cert, nil
+	return nil
 }
 
-func (s *SelfSigned) sign(key crypto.Signer) ([]byte, error) {
+func (s *SelfSigned) sign(key *ecdsa.PrivateKey) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, fmt.Errorf("make serial number: %w", err)
@@ -175,18 +178,19 @@ func (s *SelfSigned) keep(text []byte) error {
 	return nil
 }
 
-// renewIfDue makes the next certificate if the present one ends soon.
-func (s *SelfSigned) renewIfDue() (renewed bool, err error) {
-	now := s.current.Load()
-	if now.Leaf.NotAfter.Sub(s.cfg.Now()) > selfSignedRenew {
-		return false, nil
+// renew makes the next certificate, announces it, and serves it.
+func (s *SelfSigned) renew(ctx context.Context) error {
+	next, err := s.make()
+	if err != nil {
+		return err
 	}
-	key, ok := now.PrivateKey.(crypto.Signer)
-	if !ok {
-		return false, fmt.Errorf("a key of type %T cannot sign", now.PrivateKey)
+	if s.cfg.Announce != nil {
+		block, _ := pem.Decode(next)
+		if err := s.cfg.Announce(ctx, asPEM(block.Bytes)); err != nil {
+			return fmt.Errorf("announce: %w", err)
+		}
 	}
-	_, err = s.renew(key)
-	return err == nil, err
+	return s.serve(next)
 }
 
 // Run renews the certificate before it ends, until ctx ends.
@@ -199,15 +203,16 @@ func (s *SelfSigned) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		renewed, err := s.renewIfDue()
-		if err != nil {
-			s.trouble.Store(&err)
-			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.Error(err))
+		if !s.due(s.Current()) {
 			continue
 		}
-		s.trouble.Store(nil)
-		if renewed && s.cfg.Renewed != nil {
-			s.cfg.Renewed(ctx)
+		err := s.renew(ctx)
+		switch {
+		case err == nil:
+			s.trouble.Store(nil)
+		case ctx.Err() == nil:
+			s.trouble.Store(&err)
+			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.Error(err))
 		}
 	}
 }
@@ -221,10 +226,10 @@ func (s *SelfSigned) TLS() *tls.Config {
 }
 
 // PEM is the certificate, without its key, as Telegram wants it uploaded.
-func (s *SelfSigned) PEM() []byte {
-	var text bytes.Buffer
-	_ = pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: s.current.Load().Certificate[0]}) // a buffer takes everything
-	return text.Bytes()
+func (s *SelfSigned) PEM() []byte { return asPEM(s.current.Load().Certificate[0]) }
+
+func asPEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // Current is the certificate that is served.

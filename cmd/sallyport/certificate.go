@@ -126,7 +126,10 @@ func (p *program) buildCertificates(ctx context.Context) (err error) {
 	case tlsSelfSigned:
 		p.selfSigned, err = api.NewSelfSigned(api.SelfSignedConfig{
 			Host: p.config.publicHost(), Dir: p.config.TLSDir, Logger: p.log.Named("tls"),
-			Renewed: func(ctx context.Context) { p.untilDone(ctx, "upload renewed certificate", p.setWebhook) },
+			Announce: func(ctx context.Context, pem []byte) error {
+				p.untilDone(ctx, "upload renewed certificate", func(ctx context.Context) error { return p.setWebhookTrusting(ctx, pem) })
+				return ctx.Err()
+			},
 		})
 		if err != nil {
 			return fmt.Errorf("TLS=selfsigned: %w", err)
