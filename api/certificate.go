@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -64,15 +65,16 @@ func OnlyHTTPS(next http.Handler) http.Handler {
 	})
 }
 
-// ToHTTPS leads from plain HTTP to the same path below base, such as
-// "https://shop.example". It leads readers only: who posts in the clear has shown
-// what they post already, and must notice.
-func ToHTTPS(base string) http.Handler {
+// ToHTTPS leads from plain HTTP to the same path at host over HTTPS. It leads readers
+// only: who posts in the clear has shown what they post already, and must notice.
+func ToHTTPS(host string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			http.Error(w, "HTTPS only", http.StatusForbidden)
 			return
 		}
-		http.Redirect(w, r, base+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		// The host is ours, whatever is asked for.
+		there := url.URL{Scheme: "https", Host: host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, there.String(), http.StatusPermanentRedirect)
 	})
 }

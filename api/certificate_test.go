@@ -7,6 +7,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -172,5 +175,33 @@ func TestHealthSaysHowTheCertificateIs(t *testing.T) {
 	}
 	if left := api.CertificateLeft(shown{}, now); left != 0 {
 		t.Errorf("%s left of none", left)
+	}
+}
+
+func TestPlainHTTPLeadsReadersToTheSamePath(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method, target string
+		code           int
+		location       string
+	}{
+		{http.MethodGet, "/", http.StatusPermanentRedirect, "https://shop.example:8443/"},
+		{http.MethodHead, "/a%2Fb?c=d&e", http.StatusPermanentRedirect, "https://shop.example:8443/a%2Fb?c=d&e"},
+		{http.MethodGet, "http://evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443/x"},
+		{http.MethodGet, "//evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443//evil.example/x"},
+		{http.MethodGet, "http:.evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443"},
+		{http.MethodPost, "/telegram/webhook", http.StatusForbidden, ""},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, "/", nil)
+		asked, err := url.ParseRequestURI(c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL, r.Host = asked, "evil.example"
+		w := httptest.NewRecorder()
+		api.ToHTTPS("shop.example:8443").ServeHTTP(w, r)
+		if w.Code != c.code || w.Header().Get("Location") != c.location {
+			t.Errorf("%s %s: %d to %q", c.method, c.target, w.Code, w.Header().Get("Location"))
+		}
 	}
 }

@@ -69,10 +69,10 @@ func NewCertificates(s *Store, appKey []byte) (*Certificates, error) {
 
 // Store keeps value at key.
 func (c *Certificates) Store(ctx context.Context, key string, value []byte) error {
+	sealed := c.seal.Seal(nil, nil, value, []byte(key)) //nolint:gosec // it makes a nonce of its own for each value
 	_, err := c.store.exec(ctx, "store tls file", `
 		INSERT INTO tls_files (key, value) VALUES ($1, $2)
-		ON CONFLICT (key) DO UPDATE SET value = excluded.value, modified_at = now()`,
-		key, c.seal.Seal(nil, nil, value, []byte(key)))
+		ON CONFLICT (key) DO UPDATE SET value = excluded.value, modified_at = now()`, key, sealed)
 	return err
 }
 

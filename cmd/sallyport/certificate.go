@@ -225,7 +225,7 @@ func (p *program) plain() http.Handler {
 	if err != nil {
 		return http.NotFoundHandler() // it was validated
 	}
-	redirect := api.ToHTTPS("https://" + u.Host)
+	redirect := api.ToHTTPS(u.Host)
 	if p.acme == nil {
 		return redirect
 	}
