@@ -21,21 +21,21 @@ help: ## Show this list
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: build ## Start the bot with the settings in .env; without .env, the sandbox with everything on this machine
+run: ## Start the bot with the settings in .env; without .env, the sandbox with everything on this machine
 	@if [ -f .env ]; then \
-		echo "Starting with the settings in .env"; \
+		$(MAKE) --no-print-directory --quiet build && \
+		echo "Starting with the settings in .env" && \
 		exec $(BIN)/sallyport serve; \
 	else \
-		$(MAKE) --no-print-directory --quiet postgres $(XRAY) && \
+		$(MAKE) --no-print-directory --quiet postgres build $(XRAY) && \
 		echo "There is no .env: starting the sandbox, without any account anywhere" && \
 		exec $(BIN)/sandbox run; \
 	fi
 
 build: ## Build the bot and the sandbox
-	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox"
-	@mkdir -p $(BIN)
-	@$(GO) build -trimpath -o $(BIN)/sallyport ./cmd/sallyport
-	@$(GO) build -trimpath -o $(BIN)/sandbox ./cmd/sandbox
+	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox (1 to 2 minutes the first time)"
+	@LDFLAGS="-X main.version=$$(git describe --always --dirty 2>/dev/null || echo development)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
+	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
 test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
 	@echo "Testing the product"
@@ -49,7 +49,7 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 		$(GO) test -C $(ACME) -race -timeout 20m $(TESTFLAGS) ./...; \
 	fi
 
-demo: build postgres $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
+demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"
 	@$(BIN)/sandbox demo
 
@@ -71,8 +71,8 @@ chromium:
 
 $(XRAY): tools/xray/go.mod tools/xray/go.sum
 	@echo "Building Xray (2 to 3 minutes the first time)"
-	@scripts/build-tool.sh tools/xray github.com/xtls/xray-core/main $@
+	@scripts/build.sh tools/xray github.com/xtls/xray-core/main $@
 
 $(LINTER): tools/lint/go.mod tools/lint/go.sum
 	@echo "Building golangci-lint (3 to 4 minutes the first time)"
-	@scripts/build-tool.sh tools/lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@
+	@scripts/build.sh tools/lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@

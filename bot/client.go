@@ -61,11 +61,11 @@ func (c *Client) Upload(ctx context.Context, method string, params tgbotapi.Para
 func (c *Client) do(ctx context.Context, method string, result any, call func(*tgbotapi.BotAPI) (*tgbotapi.APIResponse, error)) error {
 	return c.host.Do(ctx, method, func(ctx context.Context) error {
 		api := c.api // the library takes no context: each call has a copy bound to its own
-		var status string
+		var status int
 		api.Client = bound{ctx: ctx, client: c.http, status: &status}
 		answer, err := call(&api)
 		if _, junk := errors.AsType[*json.SyntaxError](err); junk || errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%s, and not by the Bot API", status)
+			return translateJunk(method, status)
 		}
 		if err != nil {
 			return translate(method, answer, err)
@@ -85,7 +85,7 @@ func (c *Client) do(ctx context.Context, method string, result any, call func(*t
 type bound struct {
 	ctx    context.Context
 	client *http.Client
-	status *string // of the answer
+	status *int // of the answer
 }
 
 // Do implements the library's HTTPClient.
@@ -97,7 +97,7 @@ func (b bound) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	*b.status = resp.Status
+	*b.status = resp.StatusCode
 	resp.Body = struct {
 		io.Reader
 		io.Closer
@@ -142,6 +142,18 @@ func translate(method string, answer *tgbotapi.APIResponse, err error) error {
 		return nil
 	default:
 		return refused(r)
+	}
+}
+
+// translateJunk judges an answer that is not JSON by its status: a method that is
+// not there will not be there the next time either; all else is a proxy's trouble.
+func translateJunk(method string, status int) error {
+	r := &Refusal{Method: method, Code: status, Description: http.StatusText(status) + ", and not by the Bot API"}
+	switch status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return refused(r)
+	default:
+		return shop.Unavailable(r)
 	}
 }
 

@@ -59,6 +59,7 @@ func TestAnswersBecomeTheShopsErrors(t *testing.T) {
 		{"a fault of theirs", 500, `{"ok":false,"error_code":500,"description":"Internal Server Error"}`, shop.KindUnavailable, false, 0},
 		{"a page of a proxy", 502, `<html>Bad Gateway</html>`, shop.KindUnavailable, false, 0},
 		{"a page of a proxy that looks well", 200, `<html>Welcome</html>`, shop.KindUnavailable, false, 0},
+		{"a server without the method", 404, `<html>Cannot POST /sendPhoto</html>`, shop.KindInternal, false, 0},
 		{"nothing", 200, ``, shop.KindUnavailable, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"time"
 
 	"sallyport/shop"
 )
@@ -56,8 +57,22 @@ func (d *Display) place(ctx context.Context, user shop.UserID, at int64, screen 
 			return at, err
 		}
 	}
-	sent, err := d.sender.Send(ctx, d.priority, int64(user), screen)
+	sent, err := d.insist(ctx, user, screen)
 	return sent.MessageID, err
+}
+
+// secondWait bounds how long a step waits for its second message to one chat.
+const secondWait = 2 * time.Second
+
+// insist sends a screen, and waits a little if the chat is held back: a step that
+// needs two messages would else spend what it may send on the first, try after try.
+func (d *Display) insist(ctx context.Context, user shop.UserID, screen Screen) (Sent, error) {
+	sent, err := d.sender.Send(ctx, d.priority, int64(user), screen)
+	known, ok := errors.AsType[*shop.Error](err)
+	if !ok || known.Kind != shop.KindLimited || known.RetryAfter > secondWait || sleep(ctx, known.RetryAfter) != nil {
+		return sent, err
+	}
+	return d.sender.Send(ctx, d.priority, int64(user), screen)
 }
 
 // refresh shows screen where the customer's live screen is, if that shows the
@@ -83,7 +98,7 @@ func (d *Display) photo(ctx context.Context, user shop.UserID, content string, c
 	}
 	_, err = d.sender.Photo(ctx, d.priority, int64(user), png, caption)
 	if isRefusal(err) {
-		_, textErr := d.sender.Send(ctx, d.priority, int64(user), caption)
+		_, textErr := d.insist(ctx, user, caption)
 		if textErr != nil {
 			return errors.Join(err, textErr)
 		}

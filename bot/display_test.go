@@ -259,6 +259,37 @@ func TestAnInvoiceQuickerThanItsScreenIsShownAllTheSame(t *testing.T) {
 	f.only("pay in @CryptoBot")
 }
 
+// A customer who has used up what may be sent to their chat still gets the key at
+// the first chance: nothing else spends that chance.
+func TestTheKeyComesFirstWhenTheChatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	order := f.orderOf(f.only("Preparing your invoice"))
+	f.must(f.shop.OpenInvoice(t.Context(), order))
+	o, err := f.shop.OrderOf(t.Context(), shop.UserID(ann), order)
+	f.must(err)
+	_, err = f.shop.Settle(t.Context(), f.gateway.Pay(o))
+	f.must(err)
+	f.must(f.shop.Converge(t.Context(), shop.UserID(ann)))
+	for err = nil; err == nil; {
+		err = f.sender.Edit(t.Context(), bot.Reply, ann, int64(screen.ID), bot.Screen{Text: "busy"})
+	}
+	tries := 0
+	for err = shop.ErrNotFound; err != nil; tries++ {
+		err = f.shop.Notify(t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeReady, OrderID: order})
+		if limited, ok := errors.AsType[*shop.Error](err); ok {
+			<-time.After(limited.RetryAfter)
+		}
+	}
+	if cards := f.screens(); tries > 3 || cards[len(cards)-1].PhotoFileID == "" {
+		t.Errorf("the key came with try %d", tries)
+	}
+}
+
 func (f *front) orderOf(m telegram.Message) shop.OrderID {
 	f.t.Helper()
 	_, text, _ := strings.Cut(m.Keyboard[0][0].Data, ":")

@@ -2,8 +2,6 @@ package bot
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,14 +54,6 @@ const (
 	sweepEvery = 500 * time.Millisecond
 	// sweepBatch bounds how many of them are taken at a time.
 	sweepBatch = 500
-	// pressLife is how long Telegram takes the answer to a pressed button.
-	pressLife = 150 * time.Second
-	// patience is how long an update that fails for a dependency's sake is tried.
-	patience = 15 * time.Minute
-	// maxAttempts is how often an update that fails for our own fault is tried.
-	maxAttempts = 5
-	// maxPause bounds the wait between two tries.
-	maxPause = 3 * time.Second
 )
 
 // Lanes handle updates: in order within a lane, lanes in parallel on a fixed
@@ -221,112 +211,4 @@ func (l *Lanes) forget(lane int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.lanes, lane)
-}
-
-// try handles one update and stores what became of it.
-func (l *Lanes) try(ctx context.Context, u shop.Update) laneOutcome {
-	start := time.Now()
-	if u.Attempt == 0 {
-		l.waited.Observe(start.Sub(u.ReceivedAt).Seconds())
-	}
-	state, after, err := l.handle(ctx, u)
-	if ctx.Err() != nil {
-		return laneEmpty // handed back: it stays as it was
-	}
-	l.handled.WithLabelValues(u.Kind, state).Observe(time.Since(start).Seconds())
-	l.report(u, state, time.Since(start), err)
-	if err := l.store(ctx, u, state, after, err); err != nil {
-		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.Error(err))
-		return laneLost
-	}
-	if state == "retry" {
-		time.AfterFunc(after, func() { l.Wake(u.Lane) })
-		return laneEmpty
-	}
-	return nextDue
-}
-
-// store keeps what became of an update, within the lane's lease.
-func (l *Lanes) store(ctx context.Context, u shop.Update, state string, after time.Duration, err error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("no answer from the inbox"))
-	defer cancel()
-	if state == "retry" {
-		return l.cfg.Inbox.RetryUpdate(ctx, u.ID, l.cfg.Holder, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
-	}
-	return l.cfg.Inbox.CloseUpdate(ctx, u.ID, l.cfg.Holder, state, reasonOf(err))
-}
-
-func (l *Lanes) handle(ctx context.Context, u shop.Update) (state string, after time.Duration, err error) {
-	age := time.Since(u.ReceivedAt)
-	if u.Kind == "callback_query" && age > pressLife {
-		return "stale", 0, errors.New("telegram takes no answer any more")
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, handleBudget, errors.New("update not handled in time"))
-	defer cancel()
-	err = guarded(ctx, u, l.cfg.Handle)
-	state, after = verdict(u, age, err)
-	return state, after, err
-}
-
-// guarded turns a panic into an error: one customer's odd update must not end the
-// process for all.
-func guarded(ctx context.Context, u shop.Update, handle func(context.Context, shop.Update) error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &panicError{value: r}
-		}
-	}()
-	return handle(ctx, u)
-}
-
-// verdict is the one table from a handler's error to what becomes of the update.
-func verdict(u shop.Update, age time.Duration, err error) (state string, after time.Duration) {
-	pause := min(maxPause, 250*time.Millisecond+age/4)
-	switch kind := shop.KindOf(err); {
-	case err == nil, kind == shop.KindForbidden: // who has blocked us needs no answer
-		return "done", 0
-	case kind == shop.KindLimited && age < patience:
-		known, _ := errors.AsType[*shop.Error](err)
-		return "retry", max(pause, min(known.RetryAfter, time.Minute))
-	case kind == shop.KindUnavailable && age < patience:
-		return "retry", pause
-	case kind == shop.KindInternal && u.Attempt+1 < maxAttempts:
-		return "retry", pause
-	default:
-		return "dead", 0
-	}
-}
-
-func (l *Lanes) report(u shop.Update, state string, took time.Duration, err error) {
-	fields := []zap.Field{
-		zap.Int64("update_id", u.ID), zap.Int64("user_id", u.Lane), zap.String("event", u.Kind),
-		zap.String("outcome", state), zap.Int("attempt", u.Attempt), zap.Duration("dur", took),
-	}
-	switch state {
-	case "done":
-		l.cfg.Logger.Debug("update handled", fields...)
-	case "dead":
-		l.cfg.Logger.Error("update put aside", append(fields, zap.Error(err))...)
-	default:
-		l.cfg.Logger.Warn("update not handled", append(fields, zap.Error(err))...)
-	}
-}
-
-func reasonOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	reason := strings.ReplaceAll(err.Error(), "\x00", "")
-	return strings.ToValidUTF8(reason[:min(len(reason), 500)], "")
-}
-
-// panicError is a panic caught in a handler.
-type panicError struct{ value any }
-
-// Error names the panic.
-func (p *panicError) Error() string {
-	if err, ok := p.value.(error); ok {
-		return "panic: " + err.Error()
-	}
-	return "panic in handler"
 }

@@ -22,23 +22,18 @@ func NewMessenger(display *Display) *Messenger { return &Messenger{display: disp
 func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	user := msg.Profile.User
 	paint := m.display.texts.painter(user.Language)
-	if msg.Order.ID != (shop.OrderID{}) {
-		screen := paint.order(orderView{
-			order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice,
-			waiting: msg.Profile.Subscription.Status == shop.SubscriptionWaiting,
-		})
-		if err := m.display.refresh(ctx, user.ID, screen); err != nil {
-			return err
-		}
-	}
 	switch msg.Notice {
 	case shop.NoticeInvoice:
-		return nil
+		return m.refresh(ctx, paint, msg)
 	case shop.NoticeReady:
 		if len(msg.Profile.Links) == 0 { // it has run out before this message could be sent
 			return nil
 		}
-		return m.display.photo(ctx, user.ID, msg.Profile.Links[0].URL, paint.card(msg.Profile))
+		if err := m.display.photo(ctx, user.ID, msg.Profile.Links[0].URL, paint.card(msg.Profile)); err != nil {
+			return err
+		}
+		_ = m.refresh(ctx, paint, msg) // the key is there; an old screen says so when its button is pressed
+		return nil
 	case shop.NoticeDelayed:
 		return m.send(ctx, user.ID, paint.delayed())
 	case shop.NoticeExpired:
@@ -46,6 +41,15 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	default:
 		return fmt.Errorf("notice %q is not known", msg.Notice)
 	}
+}
+
+// refresh brings the order's screen up to date, if the customer still looks at it.
+func (m *Messenger) refresh(ctx context.Context, paint painter, msg shop.Message) error {
+	screen := paint.order(orderView{
+		order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice,
+		waiting: msg.Profile.Subscription.Status == shop.SubscriptionWaiting,
+	})
+	return m.display.refresh(ctx, msg.Profile.User.ID, screen)
 }
 
 // Describe says what an order buys.

@@ -73,6 +73,11 @@ func TestKilledAtAnyMomentItLosesAndRepeatsNothing(t *testing.T) {
 					slowest = max(slowest, took)
 					mu.Unlock()
 				}
+				for _, e := range c.books.entitled() {
+					if e.Orders > 1 {
+						t.Logf("customer %d ordered %d times and is off by %s", e.User, e.Orders, e.off())
+					}
+				}
 			})
 		})
 	}

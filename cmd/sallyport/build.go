@@ -225,8 +225,12 @@ func (p *program) settled() func(shop.PaymentEvent, shop.Outcome) {
 	return func(e shop.PaymentEvent, outcome shop.Outcome) {
 		p.payments.WithLabelValues(string(e.Provider), string(outcome)).Inc()
 		report := p.log.Info
-		if outcome == shop.Flagged {
+		switch outcome {
+		case shop.Flagged:
 			report = p.log.Error // an operator must look at it
+		case shop.Duplicate:
+			report = p.log.Debug
+		case shop.Settled:
 		}
 		report("payment", zap.String("provider", string(e.Provider)), zap.String("payment_id", e.ExternalID),
 			zap.String("outcome", string(outcome)))

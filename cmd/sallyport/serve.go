@@ -82,7 +82,7 @@ const (
 	stopListening = 3 * time.Second
 	// stopWorking is how long jobs and updates in hand may take; longer ones are
 	// handed back.
-	stopWorking = 5 * time.Second
+	stopWorking = 4 * time.Second
 	// stopQueue is how long the job queue gets to hand back what it has.
 	stopQueue = stopWorking + 2*time.Second
 	// stopClosing is how long connections get to close.

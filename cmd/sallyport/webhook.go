@@ -8,12 +8,20 @@ import (
 
 	"sallyport/api"
 	"sallyport/bot"
+	"sallyport/shop"
 )
 
 // introduce tells Telegram where to deliver and what the bot's commands are.
 func (p *program) introduce(ctx context.Context) {
 	p.untilDone(ctx, "set webhook", p.setWebhook)
-	p.untilDone(ctx, "set commands", p.front.Introduce)
+	p.untilDone(ctx, "set commands", func(ctx context.Context) error {
+		err := p.front.Introduce(ctx)
+		if shop.KindOf(err) == shop.KindInternal && err != nil {
+			p.log.Error("commands not set", zap.Error(err)) // refused for good: the bot works without them
+			return nil
+		}
+		return err
+	})
 }
 
 func (p *program) setWebhook(ctx context.Context) error {

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds a tool of tools/ and shows how far it is.
-# Usage: build-tool.sh MODULE PACKAGE PROGRAM
-# For instance: build-tool.sh tools/xray github.com/xtls/xray-core/main .bin/xray
+# Builds a program and shows how far it is.
+# Usage: build.sh MODULE PACKAGE PROGRAM
+# For instance: build.sh tools/xray github.com/xtls/xray-core/main .bin/xray
 set -euo pipefail
 
 module=$1 package=$2 program=$3
@@ -30,7 +30,10 @@ progress() {
 	done
 }
 
+trap 'rm -f "$program.$$"' EXIT
 # Under another name first: a build that is broken off leaves no half a program.
-CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w" -o "$PWD/$program.new" "$package" 2>&1 | progress
-mv "$program.new" "$program"
-echo "  $program is built, $SECONDS s"
+CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w ${LDFLAGS:-}" -o "$PWD/$program.$$" "$package" 2>&1 | progress
+mv "$program.$$" "$program"
+if ((SECONDS > 5)); then
+	echo "  $program is built, $SECONDS s"
+fi
