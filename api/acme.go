@@ -46,7 +46,14 @@ type ACME struct {
 	cache   *certmagic.Cache
 	magic   *certmagic.Config
 	issuer  *certmagic.ACMEIssuer
-	trouble atomic.Pointer[error]
+	trouble atomic.Pointer[trouble]
+}
+
+// trouble is an error, and which certificate was served when it came. With the next
+// one, whichever process got that, it is over.
+type trouble struct {
+	err     error
+	serving *x509.Certificate
 }
 
 var _ Certificates = (*ACME)(nil)
@@ -126,7 +133,7 @@ func (a *ACME) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		a.trouble.Store(&err)
+		a.trouble.Store(&trouble{err: err, serving: a.Current()})
 		a.log.Error("certificate not loaded, trying again", zap.Error(err), zap.Duration("after", manageAgain))
 		select {
 		case <-ctx.Done():
@@ -151,7 +158,7 @@ func (a *ACME) note(_ context.Context, event string, data map[string]any) error 
 		if !isError {
 			err = errors.New("certificate not obtained")
 		}
-		a.trouble.Store(&err)
+		a.trouble.Store(&trouble{err: err, serving: a.Current()})
 		a.log.Error("certificate not obtained, trying again later", zap.Bool("renewal", renewal), zap.Error(err))
 	}
 	return nil
@@ -170,8 +177,9 @@ func (a *ACME) Current() *x509.Certificate {
 
 // Trouble is why the last order, or the last look into the storage, failed.
 func (a *ACME) Trouble() error {
-	if err := a.trouble.Load(); err != nil {
-		return *err
+	last := a.trouble.Load()
+	if last == nil || !last.serving.Equal(a.Current()) {
+		return nil
 	}
-	return nil
+	return last.err
 }

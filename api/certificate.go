@@ -53,7 +53,7 @@ func LookAtCertificate(c Certificates, now time.Time) Finding {
 	case left < late:
 		return Finding{State: StateDegraded, Reason: days + trouble}
 	default:
-		return Finding{State: StateOK, Reason: days}
+		return Finding{State: StateOK, Reason: days + trouble}
 	}
 }
 

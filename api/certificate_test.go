@@ -163,7 +163,7 @@ func TestHealthSaysHowTheCertificateIs(t *testing.T) {
 		{"none yet", nil, nil, api.Finding{State: "fail", Reason: "none yet"}},
 		{"none, and none to be had", nil, trouble, api.Finding{State: "fail", Reason: "none yet; last error: the CA is down"}},
 		{"fresh", until(90*aDay, 89*aDay+aDay/2), nil, api.Finding{State: "ok", Reason: "89 days left"}},
-		{"not renewed yet", until(90*aDay, 15*aDay), trouble, api.Finding{State: "ok", Reason: "15 days left"}},
+		{"not renewed yet", until(90*aDay, 15*aDay), trouble, api.Finding{State: "ok", Reason: "15 days left; last error: the CA is down"}},
 		{"not renewed for long", until(90*aDay, 13*aDay), trouble, api.Finding{State: "degraded", Reason: "13 days left; last error: the CA is down"}},
 		{"of a short life", until(6*aDay, 2*aDay), nil, api.Finding{State: "ok", Reason: "2 days left"}},
 		{"of a short life, in its last sixth", until(6*aDay, aDay/2), nil, api.Finding{State: "degraded", Reason: "0 days left"}},

@@ -67,6 +67,9 @@ func NewCertificates(s *Store, appKey []byte) (*Certificates, error) {
 	return &Certificates{store: s, seal: seal, held: make(map[string]heldLock)}, nil
 }
 
+// String names the storage, and nothing in it, wherever it is logged.
+func (c *Certificates) String() string { return "PostgreSQL" }
+
 // Store keeps value at key.
 func (c *Certificates) Store(ctx context.Context, key string, value []byte) error {
 	sealed := c.seal.Seal(nil, nil, value, []byte(key)) //nolint:gosec // it makes a nonce of its own for each value

@@ -44,6 +44,7 @@ func (c config) validateEdge(check func(ok bool, name, want string)) {
 		"the proxy's address: TELEGRAM_GATE=refuse would take the proxy for the sender of every update")
 	check(isURL(c.ACMECA), "ACME_CA", "the https address of a CA's directory")
 	if c.TLS == tlsOff {
+		check(c.HTTPListen == "", "HTTP_LISTEN", "nothing with TLS=off: LISTEN serves plain HTTP")
 		return
 	}
 	check(strings.HasPrefix(c.PublicURL, "https://"), "PUBLIC_URL", "https:// with TLS="+c.TLS)
@@ -55,6 +56,8 @@ func (c config) validateEdge(check func(ok bool, name, want string)) {
 		return
 	}
 	check(net.ParseIP(c.publicHost()) == nil, "PUBLIC_URL", "a name with TLS=acme; an IP address wants TLS=selfsigned")
+	_, err := c.acmeRoots()
+	check(err == nil, "ACME_CA_ROOTS", "a PEM file with certificates, or nothing")
 	if c.TLSStorage == inPostgres {
 		key, err := c.appKey()
 		check(err == nil && len(key) == 32, "APP_KEY", "32 random bytes as base64, with TLS_STORAGE=postgres: openssl rand -base64 32")
@@ -114,6 +117,22 @@ func (c config) appKey() ([]byte, error) {
 	return key, nil
 }
 
+// acmeRoots returns what the CA's own address is trusted by; nil means the system's.
+func (c config) acmeRoots() (*x509.CertPool, error) {
+	if c.ACMERoots == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.ACMERoots)
+	if err != nil {
+		return nil, fmt.Errorf("ACME_CA_ROOTS: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, errors.New("ACME_CA_ROOTS: no certificate in it")
+	}
+	return roots, nil
+}
+
 // buildCertificates makes what TLS says.
 func (p *program) buildCertificates(ctx context.Context) (err error) {
 	switch p.config.TLS {
@@ -150,16 +169,9 @@ func (p *program) buildACME(ctx context.Context) (*api.ACME, error) {
 	if err != nil {
 		return nil, err
 	}
-	var roots *x509.CertPool
-	if p.config.ACMERoots != "" {
-		text, err := os.ReadFile(p.config.ACMERoots)
-		if err != nil {
-			return nil, fmt.Errorf("ACME_CA_ROOTS: %w", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(text) {
-			return nil, errors.New("ACME_CA_ROOTS: no certificate in it")
-		}
+	roots, err := p.config.acmeRoots()
+	if err != nil {
+		return nil, err
 	}
 	return api.NewACME(api.ACMEConfig{
 		Host: p.config.publicHost(), Directory: p.config.ACMECA, Email: p.config.ACMEEmail, Roots: roots,

@@ -29,13 +29,15 @@ func TestTheEdgesSettingsAreChecked(t *testing.T) {
 		{"a CA's certificate for an IP address", map[string]string{"TLS": "acme", "PUBLIC_URL": "https://203.0.113.9"}, "PUBLIC_URL"},
 		{"no port", map[string]string{"TLS": "acme", "LISTEN": "shop.example"}, "LISTEN"},
 		{"no port for HTTP", map[string]string{"TLS": "selfsigned", "HTTP_LISTEN": "80"}, "HTTP_LISTEN"},
+		{"HTTP beside HTTP", map[string]string{"HTTP_LISTEN": ":80"}, "HTTP_LISTEN"},
+		{"no roots", map[string]string{"TLS": "acme", "ACME_CA_ROOTS": "none.pem"}, "ACME_CA_ROOTS"},
 		{"no key", map[string]string{"TLS": "acme", "TLS_STORAGE": "postgres"}, "APP_KEY"},
 		{"a short key", map[string]string{"TLS": "acme", "TLS_STORAGE": "postgres", "APP_KEY": "aHVudGVyMg=="}, "APP_KEY"},
 		{"a key that is no base64", map[string]string{"TLS": "acme", "TLS_STORAGE": "postgres", "APP_KEY": "hunter2!"}, "APP_KEY"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			values := good()
-			for _, name := range []string{"TLS", "TLS_STORAGE", "APP_KEY", "TRUSTED_PROXIES", "TELEGRAM_GATE", "HTTP_LISTEN"} {
+			for _, name := range []string{"TLS", "TLS_STORAGE", "APP_KEY", "TRUSTED_PROXIES", "TELEGRAM_GATE", "HTTP_LISTEN", "ACME_CA_ROOTS"} {
 				values[name] = "" // whatever the machine says
 			}
 			for name, value := range c.values {

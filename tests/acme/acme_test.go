@@ -97,6 +97,11 @@ func TestARestartOrdersNothing(t *testing.T) {
 			if first.SerialNumber.Cmp(second.SerialNumber) != 0 || a.orders.Load() != 1 {
 				t.Errorf("%d orders; serials %s and %s", a.orders.Load(), first.SerialNumber, second.SerialNumber)
 			}
+			for _, hidden := range []string{appKey, "PRIVATE KEY", botToken, secret} {
+				if strings.Contains(s.log.String(), hidden) {
+					t.Errorf("the log shows %s", hidden)
+				}
+			}
 			files, _ := filepath.Glob(filepath.Join(s.env["TLS_DIR"], "certificates", "*", "*", "*.key"))
 			if (storage == "file") != (len(files) == 1) {
 				t.Errorf("private keys in files: %v", files)

@@ -110,7 +110,7 @@ func TestARenewalDisturbsNobody(t *testing.T) {
 func TestACAThatIsDownAtRenewalStopsNothing(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	a := newAuthority(t, freePort(t), port, 150)
+	a := newAuthority(t, freePort(t), port, 90)
 	e := serveEdge(t, a, port)
 	first := e.served(a.Issued, issueLimit)
 	a.down.Store(true)

@@ -47,8 +47,9 @@ func build() error {
 	program = filepath.Join(bin, "sallyport-acme")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/sallyport")
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/sallyport")
 	command.Dir = filepath.Join("..", "..")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile does, whose work is then used again
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the program: %w\n%s", err, out)
 	}
