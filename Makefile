@@ -46,7 +46,7 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	fi
 	@if [ -d $(ACME) ]; then \
 		echo "Testing with an ACME server"; \
-		$(GO) test -C $(ACME) -race -timeout 20m $(TESTFLAGS) ./...; \
+		$(GO) test -C $(ACME) -race -parallel 8 -timeout 20m $(TESTFLAGS) ./...; \
 	fi
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit

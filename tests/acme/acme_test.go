@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -123,12 +122,11 @@ func TestTwoReplicasPlaceOneOrder(t *testing.T) {
 	one, two := newShop(t, settings), newShop(t, settings)
 	two.env["PUBLIC_URL"] = one.env["PUBLIC_URL"]
 	a := newAuthority(t, freePort(t), one.https, quarter)
-	var replicas sync.WaitGroup
 	for _, s := range []*shop{one, two} {
-		s.trusting(a)
-		replicas.Go(s.start)
+		s.trusting(a).launch()
 	}
-	replicas.Wait()
+	one.ready()
+	two.ready()
 	first, second := one.served(a.Issued, issueLimit), two.served(a.Issued, issueLimit)
 	if first.SerialNumber.Cmp(second.SerialNumber) != 0 || a.orders.Load() != 1 {
 		t.Errorf("%d orders; serials %s and %s", a.orders.Load(), first.SerialNumber, second.SerialNumber)

@@ -2,6 +2,7 @@ package acme_test
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type authority struct {
 	server  *httptest.Server
 	orders  atomic.Int32
 	down    atomic.Bool
+	noARI   bool // it has no say in when to renew
 }
 
 // newAuthority starts a CA whose certificates are valid for so many seconds.
@@ -100,9 +102,43 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the connection breaks
 	}
 	if r.URL.Path == "/order-plz" {
-		a.orders.Add(1)
+		w = orderCounter{ResponseWriter: w, orders: &a.orders}
+	}
+	if r.URL.Path == wfe.DirectoryPath && a.noARI {
+		a.serveDirectory(w, r)
+		return
 	}
 	a.handler.ServeHTTP(w, r)
+}
+
+// orderCounter counts the orders that are accepted: Pebble sends some away for the
+// sake of exercise, to come again.
+type orderCounter struct {
+	http.ResponseWriter
+
+	orders *atomic.Int32
+}
+
+func (c orderCounter) WriteHeader(code int) {
+	if code == http.StatusCreated {
+		c.orders.Add(1)
+	}
+	c.ResponseWriter.WriteHeader(code)
+}
+
+// serveDirectory serves the directory without the page that says when to renew: Pebble
+// suggests any moment of two days, whatever the life of a certificate.
+func (a *authority) serveDirectory(w http.ResponseWriter, r *http.Request) {
+	recorded := httptest.NewRecorder()
+	a.handler.ServeHTTP(recorded, r)
+	var directory map[string]any
+	if err := json.Unmarshal(recorded.Body.Bytes(), &directory); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	delete(directory, "renewalInfo")
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(directory)
 }
 
 func freePort(t *testing.T) int {

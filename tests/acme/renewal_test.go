@@ -58,12 +58,13 @@ func serveEdge(t *testing.T, a *authority, port int) *edge {
 	return &edge{shop: &shop{t: t, https: port}, acme: acme}
 }
 
-// Certificates of 40 s are renewed while one connection is kept busy and others come
+// Certificates of 30 s are renewed while one connection is kept busy and others come
 // and go: no request may fail, and the kept connection is never made anew.
 func TestARenewalDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	a := newAuthority(t, freePort(t), port, 40)
+	a := newAuthority(t, freePort(t), port, 30)
+	a.noARI = true
 	e := serveEdge(t, a, port)
 	first := e.served(a.Issued, issueLimit).SerialNumber
 	kept := client(t, port, a.Issued)
@@ -110,7 +111,8 @@ func TestARenewalDisturbsNobody(t *testing.T) {
 func TestACAThatIsDownAtRenewalStopsNothing(t *testing.T) {
 	t.Parallel()
 	port := freePort(t)
-	a := newAuthority(t, freePort(t), port, 90)
+	a := newAuthority(t, freePort(t), port, 60)
+	a.noARI = true
 	e := serveEdge(t, a, port)
 	first := e.served(a.Issued, issueLimit)
 	a.down.Store(true)
@@ -120,7 +122,7 @@ func TestACAThatIsDownAtRenewalStopsNothing(t *testing.T) {
 		}
 		return e.acme.Trouble() != nil
 	})
-	found := api.LookAtCertificate(e.acme, first.NotAfter.Add(-20*time.Second))
+	found := api.LookAtCertificate(e.acme, first.NotAfter.Add(-5*time.Second))
 	if found.State != api.StateDegraded || !strings.HasPrefix(found.Reason, "0 days left; last error: ") {
 		t.Errorf("%+v", found)
 	}

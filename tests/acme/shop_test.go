@@ -135,6 +135,18 @@ func (s *shop) trusting(a *authority) *shop {
 // start starts the process and waits until it serves.
 func (s *shop) start() {
 	s.t.Helper()
+	s.launch()
+	s.ready()
+}
+
+func (s *shop) ready() {
+	s.t.Helper()
+	s.until("ready", 20*time.Second, func() bool { return s.page("/readyz") != "" })
+}
+
+// launch starts the process.
+func (s *shop) launch() {
+	s.t.Helper()
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.t.TempDir()}
 	for name, value := range s.env {
 		env = append(env, name+"="+value)
@@ -144,7 +156,6 @@ func (s *shop) start() {
 		s.t.Fatal(err)
 	}
 	s.process = started
-	s.until("ready", 20*time.Second, func() bool { return s.page("/readyz") != "" })
 }
 
 // stop ends the process as a supervisor does.
