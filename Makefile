@@ -14,6 +14,7 @@ SALLYPORT_XRAY ?= $(abspath $(XRAY))
 export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help run build test demo lint clean deps postgres chromium
 
 help: ## Show this list
@@ -22,7 +23,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## Start the bot with the settings in .env; without .env, the sandbox with everything on this machine
-	@if [ -f .env ]; then \
+	@if [ -e .env ]; then \
 		$(MAKE) --no-print-directory --quiet build && \
 		echo "Starting with the settings in .env" && \
 		exec $(BIN)/sallyport serve; \
@@ -34,20 +35,16 @@ run: ## Start the bot with the settings in .env; without .env, the sandbox with 
 
 build: ## Build the bot and the sandbox
 	@echo "Building $(BIN)/sallyport and $(BIN)/sandbox (1 to 2 minutes the first time)"
-	@LDFLAGS="-X main.version=$$(git describe --always --dirty 2>/dev/null || echo development)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
+	@VERSION="$$(git describe --always --dirty 2>/dev/null)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
 	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
 test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
 	@echo "Testing the product"
 	@$(GO) test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...
-	@if [ -d $(BROWSER) ]; then \
-		echo "Testing in the browser"; \
-		$(GO) test -C $(BROWSER) -timeout 20m $(TESTFLAGS) ./...; \
-	fi
-	@if [ -d $(ACME) ]; then \
-		echo "Testing with an ACME server"; \
-		$(GO) test -C $(ACME) -race -parallel 8 -timeout 20m $(TESTFLAGS) ./...; \
-	fi
+	@echo "Testing in the browser"
+	@$(GO) test -C $(BROWSER) -count=1 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing with an ACME server"
+	@$(GO) test -C $(ACME) -race -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"

@@ -34,7 +34,7 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "sallyport")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "sallyport/cmd/sallyport")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "sallyport/cmd/sallyport")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the Makefile does, whose work is then used again
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the product: %v\n%s", err, out)

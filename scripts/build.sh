@@ -6,6 +6,10 @@ set -euo pipefail
 
 module=$1 package=$2 program=$3
 go=${GO:-go}
+if ! command -v "$go" >/dev/null 2>&1; then
+	echo "Go is not installed: Go 1.26 or later is needed." >&2
+	exit 1
+fi
 mkdir -p "$(dirname "$program")"
 
 # Go prints a line for each module it downloads and each package it compiles.
@@ -32,7 +36,7 @@ progress() {
 
 trap 'rm -f "$program.$$"' EXIT
 # Under another name first: a build that is broken off leaves no half a program.
-CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -ldflags="-s -w ${LDFLAGS:-}" -o "$PWD/$program.$$" "$package" 2>&1 | progress
+CGO_ENABLED=0 "$go" build -C "$module" -v -trimpath -buildvcs=false -ldflags="-s -w ${VERSION:+-X main.version=$VERSION}" -o "$PWD/$program.$$" "$package" 2>&1 | progress
 mv "$program.$$" "$program"
 if ((SECONDS > 5)); then
 	echo "  $program is built, $SECONDS s"

@@ -23,5 +23,13 @@ else
 fi
 
 echo "Installing $what (about half a minute): apt-get install $*"
-$as_root apt-get update
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+# Another installation may be under way: wait for it.
+apt="apt-get -o DPkg::Lock::Timeout=300"
+until $as_root apt-get update; do
+	waited=$((${waited:-0} + 1))
+	if [ "$waited" -ge 10 ]; then
+		exit 1
+	fi
+	sleep 5
+done
+$as_root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends "$@"

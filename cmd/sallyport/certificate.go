@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,10 +48,13 @@ func (c config) validateEdge(check func(ok bool, name, want string)) {
 		check(c.HTTPListen == "", "HTTP_LISTEN", "nothing with TLS=off: LISTEN serves plain HTTP")
 		return
 	}
-	check(strings.HasPrefix(c.PublicURL, "https://"), "PUBLIC_URL", "https:// with TLS="+c.TLS)
+	check(!isPublic(c.PublicURL) || strings.HasPrefix(c.PublicURL, "https://"), "PUBLIC_URL", "https:// with TLS="+c.TLS)
 	for _, address := range []struct{ name, value string }{{"LISTEN", c.Listen}, {"HTTP_LISTEN", c.HTTPListen}} {
-		_, err := netPort(address.value)
-		check(err == nil || address.value == "" && address.name == "HTTP_LISTEN", address.name, "host:port, such as :443")
+		_, port, err := net.SplitHostPort(address.value)
+		_, portErr := strconv.ParseUint(port, 10, 16)
+		isOff := address.name == "HTTP_LISTEN" && address.value == ""
+		isReported := address.name == "LISTEN" && err != nil
+		check(portErr == nil || isOff || isReported, address.name, "host:port, such as :443")
 	}
 	if c.TLS != tlsACME {
 		return
@@ -62,18 +66,6 @@ func (c config) validateEdge(check func(ok bool, name, want string)) {
 		key, err := c.appKey()
 		check(err == nil && len(key) == 32, "APP_KEY", "32 random bytes as base64, with TLS_STORAGE=postgres: openssl rand -base64 32")
 	}
-}
-
-func netPort(address string) (uint16, error) {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0, fmt.Errorf("address: %w", err)
-	}
-	parsed, err := netip.ParseAddrPort("0.0.0.0:" + port)
-	if err != nil {
-		return 0, fmt.Errorf("port: %w", err)
-	}
-	return parsed.Port(), nil
 }
 
 // parseRange reads a range of addresses, or an address as the range of itself.

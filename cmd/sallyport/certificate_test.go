@@ -28,6 +28,8 @@ func TestTheEdgesSettingsAreChecked(t *testing.T) {
 		{"plain address", map[string]string{"TLS": "acme", "PUBLIC_URL": "http://shop.example"}, "PUBLIC_URL"},
 		{"a CA's certificate for an IP address", map[string]string{"TLS": "acme", "PUBLIC_URL": "https://203.0.113.9"}, "PUBLIC_URL"},
 		{"no port", map[string]string{"TLS": "acme", "LISTEN": "shop.example"}, "LISTEN"},
+		{"a named port", map[string]string{"TLS": "acme", "LISTEN": ":https"}, "LISTEN"},
+		{"plain address of this machine", map[string]string{"TLS": "selfsigned", "PUBLIC_URL": "http://127.0.0.1:1"}, "PUBLIC_URL"},
 		{"no port for HTTP", map[string]string{"TLS": "selfsigned", "HTTP_LISTEN": "80"}, "HTTP_LISTEN"},
 		{"HTTP beside HTTP", map[string]string{"HTTP_LISTEN": ":80"}, "HTTP_LISTEN"},
 		{"no roots", map[string]string{"TLS": "acme", "ACME_CA_ROOTS": "none.pem"}, "ACME_CA_ROOTS"},

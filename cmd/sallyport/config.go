@@ -3,13 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/joho/godotenv"
 	"go.uber.org/zap/zapcore"
 )
@@ -100,11 +104,23 @@ func misread(err error) error {
 	}
 	var found []error
 	for _, problem := range problems.Errors {
-		if _, missing := errors.AsType[env.VarIsNotSetError](problem); !missing {
+		if parse, ok := errors.AsType[env.ParseError](problem); ok {
+			found = append(found, fmt.Errorf("%s: want a value of type %s", settingOf(parse.Name), parse.Type))
+		} else if _, missing := errors.AsType[env.VarIsNotSetError](problem); !missing {
 			found = append(found, problem)
 		}
 	}
 	return errors.Join(found...)
+}
+
+// settingOf returns the variable that a field of config is read from.
+func settingOf(field string) string {
+	found, ok := reflect.TypeFor[config]().FieldByName(field)
+	if !ok {
+		return field
+	}
+	name, _, _ := strings.Cut(found.Tag.Get("env"), ",")
+	return name
 }
 
 func (c config) validate() error {
@@ -117,27 +133,44 @@ func (c config) validate() error {
 	check(regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`).MatchString(string(c.BotToken)), "BOT_TOKEN", "what @BotFather gave, such as 123456:AB...")
 	check(regexp.MustCompile(`^[A-Za-z0-9_-]{16,256}$`).MatchString(string(c.WebhookSecret)), "WEBHOOK_SECRET", "16 to 256 characters of A-Z a-z 0-9 _ -")
 	check(isURL(c.TelegramAPI), "TELEGRAM_API", "an http or https address")
-	check(isURL(c.PublicURL), "PUBLIC_URL", "the https address by which Telegram reaches this server")
+	check(isPublic(c.PublicURL), "PUBLIC_URL", "the https address by which Telegram reaches this server, on port 443, 80, 88 or 8443")
 	check(isURL(c.CryptoPayAPI), "CRYPTOPAY_API", "an http or https address")
 	check(regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`).MatchString(string(c.CryptoPayToken)), "CRYPTOPAY_TOKEN", "what @CryptoBot gave, such as 12345:AA...")
-	for _, asset := range c.CryptoPayAssets {
-		check(regexp.MustCompile(`^[A-Z0-9]{2,10}$`).MatchString(asset), "CRYPTOPAY_ASSETS", "assets such as USDT,TON")
-	}
-	check(c.ReturnURL == "" || isURL(c.ReturnURL), "CRYPTOPAY_RETURN_URL", "an https address that opens the bot, or nothing")
-	check(strings.HasPrefix(string(c.DatabaseURL), "postgres://") || strings.HasPrefix(string(c.DatabaseURL), "postgresql://"),
-		"DATABASE_URL", "postgres://user:password@host:port/database")
+	check(c.ReturnURL == "" || isURL(c.ReturnURL), "CRYPTOPAY_RETURN_URL", "an address that opens the bot, or nothing")
+	check(isDatabase(string(c.DatabaseURL)), "DATABASE_URL", "postgres://user:password@host:port/database")
 	check(min(c.AcquireTimeout, c.StatementTimeout) > 0, "DB_ACQUIRE_TIMEOUT, DB_STATEMENT_TIMEOUT", "times such as 2s")
 	check(min(c.ExpireEvery, c.NodesEvery, c.PollEvery, c.SweepEvery) >= 100*time.Millisecond,
 		"EXPIRE_EVERY, CHECK_NODES_EVERY, POLL_INVOICES_EVERY, SWEEP_PAYMENTS_EVERY", "times of at least 100ms")
 	_, levelErr := zapcore.ParseLevel(c.LogLevel)
 	check(levelErr == nil, "LOG_LEVEL", "debug, info, warn or error")
-	check(len(c.CryptoPayAssets) > 0, "CRYPTOPAY_ASSETS", "at least one asset")
+	check(regexp.MustCompile(`^[A-Z0-9]{2,10}(,[A-Z0-9]{2,10})*$`).MatchString(strings.Join(c.CryptoPayAssets, ",")),
+		"CRYPTOPAY_ASSETS", "assets such as USDT,TON")
+	_, _, listenErr := net.SplitHostPort(c.Listen)
+	check(listenErr == nil, "LISTEN", "host:port, such as 127.0.0.1:8080")
 	check(c.MaxWebhooks >= 1 && c.MaxWebhooks <= 100, "WEBHOOK_MAX_CONNECTIONS", "1 to 100")
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
 	_, err := time.LoadLocation(c.Timezone)
 	check(err == nil, "TIMEZONE", "a zone such as Europe/Moscow")
 	c.validateEdge(check)
 	return errors.Join(problems...)
+}
+
+// isPublic says whether Telegram can deliver to the address; this machine's own
+// addresses are for a sandbox.
+func isPublic(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil {
+		return false
+	}
+	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() || u.Hostname() == "localhost" {
+		return u.Scheme == "http" || u.Scheme == "https"
+	}
+	return u.Scheme == "https" && slices.Contains([]string{"", "443", "80", "88", "8443"}, u.Port())
+}
+
+func isDatabase(address string) bool {
+	_, err := pgconn.ParseConfig(address)
+	return err == nil && (strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://"))
 }
 
 func isURL(address string) bool {

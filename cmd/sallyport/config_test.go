@@ -65,7 +65,7 @@ func TestEveryProblemIsReportedAtOnceAndNoSecretWithIt(t *testing.T) {
 	}
 	for name := range map[string]bool{
 		"BOT_TOKEN": true, "WEBHOOK_SECRET": true, "PUBLIC_URL": true, "DATABASE_URL": true, "CRYPTOPAY_TOKEN": true,
-		"CRYPTOPAY_ASSETS": true, "WebConns": true, "TIMEZONE": true, "LOG_LEVEL": true, "EXPIRE_EVERY": true,
+		"CRYPTOPAY_ASSETS": true, "DB_WEB_CONNECTIONS": true, "TIMEZONE": true, "LOG_LEVEL": true, "EXPIRE_EVERY": true,
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not reported", name)
@@ -74,6 +74,19 @@ func TestEveryProblemIsReportedAtOnceAndNoSecretWithIt(t *testing.T) {
 	shown, jsonErr := json.Marshal(c)
 	if jsonErr != nil || strings.Contains(err.Error()+string(shown)+fmt.Sprintf("%v %+v %#v", c.BotToken, c.DatabaseURL, c.WebhookSecret), "hunter2") {
 		t.Errorf("a secret is shown: %v", err)
+	}
+}
+
+func TestTelegramMustBeAbleToReachThePublicAddress(t *testing.T) {
+	t.Parallel()
+	for address, good := range map[string]bool{
+		"https://shop.example": true, "https://shop.example:8443/x": true, "https://203.0.113.5": true, "http://127.0.0.1:8080": true,
+		"https://localhost:4443": true, "https://nolocalhost:4443": false,
+		"http://shop.example": false, "https://shop.example:9999": false, "https://user:pw@shop.example": false, "shop.example": false, "": false,
+	} {
+		if isPublic(address) != good {
+			t.Errorf("%q: %v", address, !good)
+		}
 	}
 }
 
