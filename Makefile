@@ -7,6 +7,7 @@ BIN      := .bin
 XRAY     := $(BIN)/xray
 LINTER   := $(BIN)/golangci-lint
 BROWSER  := tests/browser
+ACME     := tests/acme
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -42,6 +43,8 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing in the browser"
 	@$(GO) test -C $(BROWSER) -count=1 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing with an ACME server"
+	@$(GO) test -C $(ACME) -race -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"

@@ -7,6 +7,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -40,16 +41,19 @@ type Config struct {
 	Payment  func(header http.Header, body []byte) (shop.PaymentEvent, error) // verifies, then reads a payment callback
 	Settle   func(context.Context, shop.PaymentEvent) (shop.Outcome, error)   //
 	Health   *Health
-	AtOnce   int // requests of a receiver worked at once before others are sent away; default 256
+	Proxies  []netip.Prefix // whose word is taken for the address of a client
+	Gate     Gate           // before Telegram's receiver; default off
+	AtOnce   int            // requests of a receiver worked at once before others are sent away; default 256
 	Logger   *zap.Logger
 	Metrics  prometheus.Registerer
 }
 
 // Edge serves the receivers and the health pages.
 type Edge struct {
-	cfg      Config
-	log      *zap.Logger
-	requests *prometheus.HistogramVec
+	cfg       Config
+	log       *zap.Logger
+	requests  *prometheus.HistogramVec
+	strangers *prometheus.CounterVec
 }
 
 // New returns an Edge.
@@ -67,9 +71,13 @@ func New(cfg Config) *Edge {
 			Help:    "How long a delivery took to be answered, by receiver and status code.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 3, 10),
 		}, []string{"receiver", "code"}),
+		strangers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "sallyport", Subsystem: "receiver", Name: "strangers_total",
+			Help: "Updates from addresses that are not Telegram's, by what the gate is.",
+		}, []string{"gate"}),
 	}
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(e.requests)
+		cfg.Metrics.MustRegister(e.requests, e.strangers)
 	}
 	return e
 }
@@ -79,7 +87,7 @@ func (e *Edge) Receivers() chi.Router {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer)
 	r.Get("/livez", e.cfg.Health.live)
-	r.Post(TelegramPath, e.receive("telegram", e.fromTelegram, e.telegram))
+	r.With(e.gate).Post(TelegramPath, e.receive("telegram", e.fromTelegram, e.telegram))
 	r.Post(PaymentsPath, e.receive("cryptobot", nil, e.payment))
 	return r
 }

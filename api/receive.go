@@ -53,7 +53,7 @@ func (e *Edge) receive(name string, known func(http.Header) bool, take func(cont
 		e.requests.WithLabelValues(name, strconv.Itoa(code)).Observe(time.Since(start).Seconds())
 		if err != nil {
 			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code),
-				zap.Duration("dur", time.Since(start)), zap.Error(err))
+				zap.Stringer("client", clientOf(request, e.cfg.Proxies)), zap.Duration("dur", time.Since(start)), zap.Error(err))
 		}
 		if code == http.StatusServiceUnavailable {
 			busy(w)

@@ -146,3 +146,28 @@ func TestWebhookIsSetWithEveryParameter(t *testing.T) {
 		t.Error("updates that wait may be payments: they are never dropped")
 	}
 }
+
+func TestACertificateIsUploadedWithTheWebhook(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 2)
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		file, header, err := r.FormFile("certificate")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		text, err := io.ReadAll(file)
+		if err != nil || header.Filename == "" || r.FormValue("secret_token") != "s" || r.FormValue("allowed_updates") == "" {
+			t.Errorf("%v, %q, %v", err, header.Filename, r.Form)
+		}
+		got <- string(text)
+		_, _ = io.WriteString(w, `{"ok":true,"result":true}`)
+	})
+	w := bot.Webhook{URL: "https://203.0.113.9/telegram/webhook", Secret: "s", MaxConnections: 40, Certificate: []byte("PEM")}
+	if err := c.SetWebhook(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-got; text != "PEM" {
+		t.Errorf("uploaded %q", text)
+	}
+}

@@ -12,18 +12,25 @@ type Webhook struct {
 	URL            string
 	Secret         string // comes back with every delivery
 	MaxConnections int    // 1..100
+	Certificate    []byte // PEM, that Telegram shall trust; nil means those that everybody trusts
 }
 
 // SetWebhook tells Telegram the webhook. Every parameter is sent, because what is
 // not sent falls back to its default; updates that wait are never dropped. Safe to
-// repeat: an unchanged webhook stays as it is.
+// repeat: an unchanged webhook stays as it is, and one with a certificate is set anew.
 func (c *Client) SetWebhook(ctx context.Context, w Webhook) error {
-	return c.Call(ctx, "setWebhook", tgbotapi.Params{
+	params := tgbotapi.Params{
 		"url":             w.URL,
 		"secret_token":    w.Secret,
 		"max_connections": strconv.Itoa(w.MaxConnections),
 		"allowed_updates": `["message","callback_query","pre_checkout_query","my_chat_member"]`,
-	}, nil)
+	}
+	if w.Certificate == nil {
+		return c.Call(ctx, "setWebhook", params, nil)
+	}
+	return c.Upload(ctx, "setWebhook", params, []tgbotapi.RequestFile{{
+		Name: "certificate", Data: tgbotapi.FileBytes{Name: "certificate.pem", Bytes: w.Certificate},
+	}}, nil)
 }
 
 // WebhookInfo is what Telegram knows of the webhook.

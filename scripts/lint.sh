@@ -1,6 +1,6 @@
 #!/bin/bash
 # Checks formatting, then go vet, then golangci-lint, over the product's module (and vet over the
-# browser tests, which are a module of their own).
+# tests that are modules of their own).
 set -euo pipefail
 
 go=${GO:-go}
@@ -23,9 +23,11 @@ fi
 
 echo "Running go vet"
 "$go" vet ./...
-if [[ -d tests/browser ]]; then
-	"$go" vet -C tests/browser ./...
-fi
+for module in tests/browser tests/acme; do
+	if [[ -d $module ]]; then
+		"$go" vet -C "$module" ./...
+	fi
+done
 
 echo "Running golangci-lint"
 "$linter" run ./...

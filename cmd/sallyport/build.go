@@ -39,6 +39,9 @@ type program struct {
 	front      *bot.Bot
 	lanes      *bot.Lanes
 	workers    *workers.Workers
+	certs      api.Certificates // nil behind a proxy that has its own
+	acme       *api.ACME        // nil unless TLS=acme
+	selfSigned *api.SelfSigned  // nil unless TLS=selfsigned
 	health     *api.Health
 	public     http.Handler
 	operations http.Handler
@@ -58,7 +61,7 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
 	p.metrics.MustRegister(p.payments)
-	for _, step := range []func(context.Context) error{p.buildNodes, p.buildStores, p.buildOutside, p.buildShop} {
+	for _, step := range []func(context.Context) error{p.buildNodes, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -204,6 +207,7 @@ func (p *program) buildEdge(web *shop.Shop) {
 	edge := api.New(api.Config{
 		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: p.front.Checkout,
 		Payment: p.readPayment, Settle: web.Settle, Health: p.health,
+		Proxies: p.config.proxies(), Gate: api.Gate(p.config.Gate),
 		Logger: p.log.Named("edge"), Metrics: p.metrics,
 	})
 	router := edge.Receivers()

@@ -64,6 +64,17 @@ type config struct {
 	Timezone   string `env:"TIMEZONE" envDefault:"UTC"`
 	LogLevel   string `env:"LOG_LEVEL" envDefault:"info"`
 
+	TLS        string   `env:"TLS" envDefault:"off"`
+	HTTPListen string   `env:"HTTP_LISTEN"`
+	TLSStorage string   `env:"TLS_STORAGE" envDefault:"file"`
+	TLSDir     string   `env:"TLS_DIR" envDefault:"tls"`
+	AppKey     secret   `env:"APP_KEY"`
+	ACMECA     string   `env:"ACME_CA" envDefault:"https://acme-v02.api.letsencrypt.org/directory"`
+	ACMEEmail  string   `env:"ACME_EMAIL"`
+	ACMERoots  string   `env:"ACME_CA_ROOTS"`
+	Proxies    []string `env:"TRUSTED_PROXIES"`
+	Gate       string   `env:"TELEGRAM_GATE" envDefault:"off"`
+
 	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s"`
 	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s"`
 	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s"`
@@ -140,6 +151,7 @@ func (c config) validate() error {
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
 	_, err := time.LoadLocation(c.Timezone)
 	check(err == nil, "TIMEZONE", "a zone such as Europe/Moscow")
+	c.validateEdge(check)
 	return errors.Join(problems...)
 }
 
@@ -150,7 +162,7 @@ func isPublic(address string) bool {
 	if err != nil || u.Host == "" || u.User != nil {
 		return false
 	}
-	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() {
+	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsLoopback() || u.Hostname() == "localhost" {
 		return u.Scheme == "http" || u.Scheme == "https"
 	}
 	return u.Scheme == "https" && slices.Contains([]string{"", "443", "80", "88", "8443"}, u.Port())

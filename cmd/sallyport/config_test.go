@@ -81,6 +81,7 @@ func TestTelegramMustBeAbleToReachThePublicAddress(t *testing.T) {
 	t.Parallel()
 	for address, good := range map[string]bool{
 		"https://shop.example": true, "https://shop.example:8443/x": true, "https://203.0.113.5": true, "http://127.0.0.1:8080": true,
+		"https://localhost:4443": true, "https://nolocalhost:4443": false,
 		"http://shop.example": false, "https://shop.example:9999": false, "https://user:pw@shop.example": false, "shop.example": false, "": false,
 	} {
 		if isPublic(address) != good {

@@ -43,6 +43,11 @@ func (p *program) probes() []api.Probe {
 		{Names: []string{"telegram"}, Fresh: freshOutside, Look: p.lookAtTelegram},
 		{Names: []string{"cryptopay"}, Fresh: freshOutside, Look: lookAlone(p.gateway.Check)},
 	}
+	if p.certs != nil {
+		probes = append(probes, api.Probe{Names: []string{"certificate"}, Look: func(context.Context) ([]api.Finding, error) {
+			return []api.Finding{api.LookAtCertificate(p.certs, time.Now())}, nil
+		}})
+	}
 	for _, node := range p.nodes {
 		probes = append(probes, api.Probe{Names: []string{"node:" + node.Name()}, Fresh: time.Second, Look: p.lookAtNode(prober, node)})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -92,20 +93,23 @@ const (
 
 // run starts every part and waits for the end of one, or of ctx.
 func (p *program) run(ctx context.Context) error {
-	servers := []*http.Server{api.Server(p.config.Listen, p.public, p.log)}
-	if p.config.Operations != sharedListener {
-		servers = append(servers, api.Server(p.config.Operations, p.operations, p.log))
+	doors, err := p.openDoors(ctx)
+	if err != nil {
+		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, s := range servers {
-		g.Go(func() error { return listen(ctx, s) })
+	for _, d := range doors {
+		g.Go(func() error { return d.serve(ctx) })
 	}
+	up := make(chan struct{})
 	g.Go(func() error {
 		if !p.whenUp(ctx) {
 			return nil
 		}
+		close(up)
 		return p.workUntil(ctx)
 	})
+	g.Go(func() error { p.keepCertificate(ctx, up); return nil })
 	g.Go(func() error { p.introduce(ctx); return nil })
 	if err := g.Wait(); err != nil {
 		return err
@@ -114,16 +118,50 @@ func (p *program) run(ctx context.Context) error {
 	return nil
 }
 
-// listen serves until ctx ends and the deliveries under way are answered.
-func listen(ctx context.Context, s *http.Server) error {
+// door is a server with its listener.
+type door struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+// openDoors opens every listener, so that an address that is taken ends the start,
+// and so that whoever checks the name for a certificate finds us there.
+func (p *program) openDoors(ctx context.Context) (doors []door, err error) {
+	servers := []*http.Server{p.publicServer()}
+	if p.config.Operations != sharedListener {
+		servers = append(servers, api.Server(p.config.Operations, p.operations, p.log))
+	}
+	if p.certs != nil && p.config.HTTPListen != "" {
+		servers = append(servers, api.Server(p.config.HTTPListen, p.plain(), p.log))
+	}
+	for _, s := range servers {
+		var config net.ListenConfig
+		listener, err := config.Listen(ctx, "tcp", s.Addr)
+		if err != nil {
+			for _, d := range doors {
+				_ = d.listener.Close() // we end
+			}
+			return nil, fmt.Errorf("listen on %s: %w", s.Addr, err)
+		}
+		doors = append(doors, door{server: s, listener: listener})
+	}
+	return doors, nil
+}
+
+// serve serves until ctx ends and the deliveries under way are answered.
+func (d door) serve(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopListening)
 		defer cancel()
-		stopped <- s.Shutdown(limit)
+		stopped <- d.server.Shutdown(limit)
 	})
-	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("listen on %s: %w", s.Addr, err)
+	serve := d.server.Serve
+	if d.server.TLSConfig != nil {
+		serve = func(l net.Listener) error { return d.server.ServeTLS(l, "", "") }
+	}
+	if err := serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("listen on %s: %w", d.server.Addr, err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stop listening: %w", err)

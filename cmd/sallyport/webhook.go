@@ -25,8 +25,18 @@ func (p *program) introduce(ctx context.Context) {
 }
 
 func (p *program) setWebhook(ctx context.Context) error {
+	if p.selfSigned == nil {
+		return p.setWebhookTrusting(ctx, nil)
+	}
+	return p.setWebhookTrusting(ctx, p.selfSigned.PEM())
+}
+
+// setWebhookTrusting tells Telegram the webhook, and the certificate to trust there
+// if it is one of our own.
+func (p *program) setWebhookTrusting(ctx context.Context, certificate []byte) error {
 	webhook := bot.Webhook{
 		URL: p.config.under(api.TelegramPath), Secret: string(p.config.WebhookSecret), MaxConnections: p.config.MaxWebhooks,
+		Certificate: certificate,
 	}
 	return p.client.SetWebhook(ctx, webhook)
 }

@@ -1,6 +1,7 @@
 package telegram
 
 import (
+	"crypto/x509"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,6 +42,8 @@ type Config struct {
 	BotUsername, BotName string
 	// ReadTimeout is how long a webhook may take to answer; 0 means the documented 60 seconds.
 	ReadTimeout time.Duration
+	// Roots are trusted for webhooks that come without a certificate of their own; nil means the system's.
+	Roots *x509.CertPool
 	// PayTimeout is how long a person waits for the answer to a pre-checkout query; 0 means the documented 10 seconds.
 	PayTimeout time.Duration
 }

@@ -374,6 +374,21 @@ func TestSelfSignedCertificates(t *testing.T) {
 	}
 }
 
+// What is not uploaded must lead to a root that is trusted.
+func TestACertificateOfATrustedRoot(t *testing.T) {
+	t.Parallel()
+	cert, text := selfSigned(t, "127.0.0.1")
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	w := setup(t, fast(100), func(c *telegram.Config) { c.Roots = roots })
+	h := listenTLS(t, cert)
+	w.must("setWebhook", params{"url": h.URL}, nil)
+	w.start()
+	if d := receive(t, h.arrived); d.Message.Text != "/start" || w.info().Custom {
+		t.Errorf("got %s", d.Body)
+	}
+}
+
 func TestACertificateForAnotherHost(t *testing.T) {
 	t.Parallel()
 	w := setup(t, fast(100))

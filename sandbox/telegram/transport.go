@@ -16,7 +16,7 @@ import (
 
 // prepare makes the client of this webhook: its own connections, its own trust, no redirects, IPv4.
 func (h *webhook) prepare(s *Server, u *url.URL) error {
-	trust, err := h.trust(u.Hostname())
+	trust, err := h.trust(u.Hostname(), s.cfg.Roots)
 	if err != nil {
 		return err
 	}
@@ -41,10 +41,9 @@ func (h *webhook) prepare(s *Server, u *url.URL) error {
 	return nil
 }
 
-// trust accepts the uploaded certificate, or without one the system's roots. The host may also be named by the common
+// trust accepts the uploaded certificate, or without one the given roots, or the system's. The host may also be named by the common
 // name alone, which Go's own check refuses and Telegram allows.
-func (h *webhook) trust(host string) (*tls.Config, error) {
-	var roots *x509.CertPool
+func (h *webhook) trust(host string, roots *x509.CertPool) (*tls.Config, error) {
 	if len(h.certificate) > 0 {
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(h.certificate) {
