@@ -40,7 +40,7 @@ func (p *program) probes() []api.Probe {
 			}
 			return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
 		}},
-		{Names: []string{"telegram"}, Fresh: freshOutside, Look: p.lookAtTelegram},
+		{Names: []string{"telegram", "webhook"}, Fresh: freshOutside, Look: p.lookAtTelegram},
 		{Names: []string{"cryptopay"}, Fresh: freshOutside, Look: lookAlone(p.gateway.Check)},
 	}
 	if p.certs != nil {
@@ -74,13 +74,13 @@ func (p *program) lookAtNode(prober *store.Prober, node *xray.Node) func(context
 	}
 }
 
-// lookAtTelegram asks whether Telegram answers, and whether it delivers to us.
+// lookAtTelegram asks whether Telegram answers, and whether it can deliver to us.
 func (p *program) lookAtTelegram(ctx context.Context) ([]api.Finding, error) {
 	info, err := p.client.WebhookInfo(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask telegram: %w", err)
 	}
-	return []api.Finding{webhookFinding(info, p.config.under(api.TelegramPath), time.Now())}, nil
+	return []api.Finding{{State: api.StateOK}, webhookFinding(info, p.config.under(api.TelegramPath), time.Now())}, nil
 }
 
 func webhookFinding(info bot.WebhookInfo, ours string, now time.Time) api.Finding {
