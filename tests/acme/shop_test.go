@@ -198,9 +198,14 @@ func (s *shop) component() (status, reason string) {
 // until waits for a condition.
 func (s *shop) until(what string, limit time.Duration, done func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(limit); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
+	end := time.After(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-end:
 			s.t.Fatalf("waited in vain: %s", what)
+		case <-tick.C:
 		}
 	}
 }
