@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	_ = os.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	_ = os.Setenv("PEBBLE_WFE_NONCEREJECT", "0") // rejecting at random is a test of the ACME library, not of ours
 	storetest.Main(m, func(s *storetest.Server) { server = s })
 }
 
