@@ -109,7 +109,7 @@ func rules() []rule {
 		{"an unknown asset", `{"asset":"FFF","amount":"1","paid_btn_name":"callback"}`, "UNSUPPORTED_ASSET"},
 		{"an unknown currency type", `{"currency_type":"gold","amount":"1"}`, "CURRENCY_TYPE_INVALID"},
 		{"no fiat", `{"currency_type":"fiat","amount":"1"}`, "FIAT_REQUIRED"},
-		{"an unknown fiat", `{"currency_type":"fiat","fiat":"XXX","amount":"1"}`, "UNSUPPORTED_FIAT"},
+		{"an unknown fiat", `{"currency_type":"fiat","fiat":"ZZZ","amount":"1"}`, "UNSUPPORTED_FIAT"},
 		{"accepted assets of a crypto invoice", crypto(`,"accepted_assets":"TON"`), "ACCEPTED_ASSETS_INVALID"},
 		{"an unknown accepted asset", fiat(`,"accepted_assets":"TON,FFF"`), "UNSUPPORTED_ASSET"},
 		{"accepted assets as a list", fiat(`,"accepted_assets":["TON"]`), "APP_ERROR"},
@@ -253,7 +253,7 @@ func TestGetInvoicesRefuses(t *testing.T) {
 	cases := map[string]string{
 		"status=expired": "STATUS_INVALID", "count=0": "COUNT_INVALID", "count=1001": "COUNT_INVALID",
 		"offset=-1": "OFFSET_INVALID", "invoice_ids=1,x": "INVOICE_IDS_INVALID",
-		"asset=FFF": "UNSUPPORTED_ASSET", "fiat=XXX": "UNSUPPORTED_FIAT",
+		"asset=FFF": "UNSUPPORTED_ASSET", "fiat=ZZZ": "UNSUPPORTED_FIAT",
 	}
 	for query, want := range cases {
 		t.Run(query, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // library returns a client of go-telegram-bot-api that talks to the emulator.
-func (w *world) library() *tgbotapi.BotAPI {
+func (w *world) tgbotapi() *tgbotapi.BotAPI {
 	w.t.Helper()
 	bot, err := tgbotapi.NewBotAPIWithAPIEndpoint(token, w.http.URL+"/bot%s/%s")
 	if err != nil {
@@ -27,7 +27,7 @@ func (w *world) library() *tgbotapi.BotAPI {
 func TestLibraryChats(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	bot := w.library()
+	bot := w.tgbotapi()
 	if bot.Self.UserName != "sallyport_bot" {
 		t.Errorf("self %+v", bot.Self)
 	}
@@ -72,7 +72,7 @@ func TestLibraryChats(t *testing.T) {
 func TestLibrarySendsFilesAndInvoices(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	bot := w.library()
+	bot := w.tgbotapi()
 	w.start()
 	photo := tgbotapi.NewPhoto(1001, tgbotapi.FileBytes{Name: "qr.png", Bytes: pngOf(t, 40, 40)})
 	photo.Caption = "QR"
@@ -103,7 +103,7 @@ func TestLibrarySendsFilesAndInvoices(t *testing.T) {
 func TestLibrarySetsTheWebhook(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	bot := w.library()
+	bot := w.tgbotapi()
 	cert, text := selfSigned(t, "127.0.0.1")
 	h := listenTLS(t, cert)
 	config, err := tgbotapi.NewWebhookWithCert(h.URL, tgbotapi.FileBytes{Name: "cert.pem", Bytes: text})
