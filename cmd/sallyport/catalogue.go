@@ -15,34 +15,34 @@ import (
 
 // catalogueFile is the catalogue as the operator writes it.
 type catalogueFile struct {
-	Support string     `yaml:"support"`
-	Plans   []planFile `yaml:"plans"`
-	Nodes   []nodeFile `yaml:"nodes"`
+	Support string     `yaml:"support" doc:"the contact that customers are shown under Support"`
+	Plans   []planFile `yaml:"plans" doc:"1 to 8 products"`
+	Nodes   []nodeFile `yaml:"nodes" doc:"1 to 10 Xray servers; every customer with access is let in on every one"`
 }
 
 type planFile struct {
-	ID          string            `yaml:"id"`
-	Name        map[string]string `yaml:"name"`
-	Description map[string]string `yaml:"description"`
-	Periods     []periodFile      `yaml:"periods"`
+	ID          string            `yaml:"id" doc:"1 to 16 of 'a-z 0-9', each once; it must stay the same once somebody has bought the plan"`
+	Name        map[string]string `yaml:"name" doc:"what customers see, by language; 'en' is required and is the fallback"`
+	Description map[string]string `yaml:"description" doc:"by language, at most 300 characters, without markup"`
+	Periods     []periodFile      `yaml:"periods" doc:"1 to 12 of them"`
 }
 
 type periodFile struct {
-	Length string `yaml:"length"`
-	RUB    string `yaml:"rub"`
+	Length string `yaml:"length" doc:"days such as '30d', or whole seconds such as '45s' or '12h'; at most '3660d'; each once"`
+	RUB    string `yaml:"rub" doc:"the price in roubles, in quotes, such as '149' or '149.50'"`
 }
 
 type nodeFile struct {
-	Name        string `yaml:"name"`
-	Title       string `yaml:"title"`
-	API         string `yaml:"api"`
-	Inbound     string `yaml:"inbound"`
-	Host        string `yaml:"host"`
-	Port        int    `yaml:"port"`
-	ServerName  string `yaml:"server_name"`
-	PublicKey   string `yaml:"public_key"`
-	ShortID     string `yaml:"short_id"`
-	Fingerprint string `yaml:"fingerprint"`
+	Name        string `yaml:"name" doc:"1 to 32 of 'a-z 0-9 -', each once; customers see it above its link"`
+	Title       string `yaml:"title" doc:"what the customer's app calls the server"`
+	API         string `yaml:"api" doc:"where Xray's API listens: 'unix:///path', 'unix-abstract:name', or 'host:port' of this machine; it has no password and must not be open to the network"`
+	Inbound     string `yaml:"inbound" doc:"the tag of the VLESS inbound in Xray's configuration"`
+	Host        string `yaml:"host" doc:"the server's public name or IP address"`
+	Port        int    `yaml:"port" doc:"that customers connect to"`
+	ServerName  string `yaml:"server_name" doc:"one of the inbound's 'serverNames'"`
+	PublicKey   string `yaml:"public_key" doc:"what 'xray x25519' calls Password (PublicKey)"`
+	ShortID     string `yaml:"short_id" doc:"one of the inbound's 'shortIds', in quotes"`
+	Fingerprint string `yaml:"fingerprint" doc:"the browser that apps imitate, such as 'chrome'"`
 }
 
 // What fits on one screen of 4096 characters: plans with their descriptions, the

@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/joho/godotenv"
 	"go.uber.org/zap/zapcore"
 )
 
@@ -22,112 +18,54 @@ import (
 // that the outside posts to.
 const sharedListener = "shared"
 
-// secret is a value that must not be shown.
-type secret string
-
-// String hides the value.
-func (s secret) String() string {
-	if s == "" {
-		return "(empty)"
-	}
-	return "(hidden)"
-}
-
-// GoString hides the value.
-func (s secret) GoString() string { return s.String() }
-
-// MarshalJSON hides the value.
-func (s secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
-
-// config is everything that the environment says.
+// config is everything that the environment says. The tag doc is what
+// docs/configuration.md says of a setting.
 type config struct {
-	BotToken      secret `env:"BOT_TOKEN,required"`
-	TelegramAPI   string `env:"TELEGRAM_API" envDefault:"https://api.telegram.org"`
-	PublicURL     string `env:"PUBLIC_URL,required"`
-	WebhookSecret secret `env:"WEBHOOK_SECRET,required"`
-	MaxWebhooks   int    `env:"WEBHOOK_MAX_CONNECTIONS" envDefault:"100"`
+	BotToken      secret `env:"BOT_TOKEN,required" doc:"the bot's token, from @BotFather"`
+	TelegramAPI   string `env:"TELEGRAM_API" envDefault:"https://api.telegram.org" doc:"where the Bot API is"`
+	PublicURL     string `env:"PUBLIC_URL,required" doc:"the https address by which Telegram reaches the shop; the webhook's path is added to it"`
+	WebhookSecret secret `env:"WEBHOOK_SECRET,required" doc:"16 to 256 of 'A-Z a-z 0-9 _ -', sent along by Telegram with every update"`
+	MaxWebhooks   int    `env:"WEBHOOK_MAX_CONNECTIONS" envDefault:"100" doc:"how many updates Telegram may deliver at once, 1 to 100"`
 
-	CryptoPayToken  secret   `env:"CRYPTOPAY_TOKEN,required"`
-	CryptoPayAPI    string   `env:"CRYPTOPAY_API" envDefault:"https://pay.crypt.bot/api"`
-	CryptoPayAssets []string `env:"CRYPTOPAY_ASSETS" envDefault:"USDT,TON,BTC,ETH,LTC,BNB,TRX,USDC"`
-	ReturnURL       string   `env:"CRYPTOPAY_RETURN_URL"`
+	CryptoPayToken  secret   `env:"CRYPTOPAY_TOKEN,required" doc:"the token of your Crypto Pay app"`
+	CryptoPayAPI    string   `env:"CRYPTOPAY_API" envDefault:"https://pay.crypt.bot/api" doc:"where Crypto Pay is; the test network has another address"`
+	CryptoPayAssets []string `env:"CRYPTOPAY_ASSETS" envDefault:"USDT,TON,BTC,ETH,LTC,BNB,TRX,USDC" doc:"what customers may pay in; a payment in anything else is flagged"`
+	ReturnURL       string   `env:"CRYPTOPAY_RETURN_URL" doc:"where the button under a paid invoice leads, such as 'https://t.me/your_bot'; empty means no button"`
 
-	DatabaseURL      secret        `env:"DATABASE_URL,required"`
-	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8"`
-	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7"`
-	AcquireTimeout   time.Duration `env:"DB_ACQUIRE_TIMEOUT" envDefault:"2s"`
-	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"10s"`
+	DatabaseURL      secret        `env:"DATABASE_URL,required" doc:"how to reach PostgreSQL, such as 'postgres://user:password@host:5432/name'"`
+	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8" doc:"connections for deliveries and dialogs, at least 2"`
+	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7" doc:"connections for jobs, at least 3; health has one more of its own"`
+	AcquireTimeout   time.Duration `env:"DB_ACQUIRE_TIMEOUT" envDefault:"2s" doc:"how long to wait for a free connection"`
+	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"10s" doc:"how long one operation on the database may take"`
 
-	Catalogue  string `env:"CATALOGUE" envDefault:"catalogue.yaml"`
-	Listen     string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
-	Operations string `env:"OPERATIONS_LISTEN" envDefault:"127.0.0.1:8081"`
-	Timezone   string `env:"TIMEZONE" envDefault:"UTC"`
-	LogLevel   string `env:"LOG_LEVEL" envDefault:"info"`
+	Catalogue  string `env:"CATALOGUE" envDefault:"catalogue.yaml" doc:"the file of plans, prices and nodes"`
+	Listen     string `env:"LISTEN" envDefault:"127.0.0.1:8080" doc:"where to serve"`
+	Operations string `env:"OPERATIONS_LISTEN" envDefault:"127.0.0.1:8081" doc:"where to serve '/readyz', '/healthz' and '/metrics'; 'shared' means on 'LISTEN'"`
+	Timezone   string `env:"TIMEZONE" envDefault:"UTC" doc:"in which customers read dates, such as 'Europe/Moscow'"`
+	LogLevel   string `env:"LOG_LEVEL" envDefault:"info" doc:"'debug', 'info', 'warn' or 'error'"`
 
-	TLS        string   `env:"TLS" envDefault:"off"`
-	HTTPListen string   `env:"HTTP_LISTEN"`
-	TLSStorage string   `env:"TLS_STORAGE" envDefault:"file"`
-	TLSDir     string   `env:"TLS_DIR" envDefault:"tls"`
-	AppKey     secret   `env:"APP_KEY"`
-	ACMECA     string   `env:"ACME_CA" envDefault:"https://acme-v02.api.letsencrypt.org/directory"`
-	ACMEEmail  string   `env:"ACME_EMAIL"`
-	ACMERoots  string   `env:"ACME_CA_ROOTS"`
-	Proxies    []string `env:"TRUSTED_PROXIES"`
-	Gate       string   `env:"TELEGRAM_GATE" envDefault:"off"`
+	TLS        string   `env:"TLS" envDefault:"off" doc:"'acme', 'selfsigned' or 'off': see [HTTPS](https.md)"`
+	HTTPListen string   `env:"HTTP_LISTEN" doc:"where to serve plain HTTP beside HTTPS, such as ':80'; empty means nowhere"`
+	TLSStorage string   `env:"TLS_STORAGE" envDefault:"file" doc:"where certificates of a CA are kept: 'file' or 'postgres'"`
+	TLSDir     string   `env:"TLS_DIR" envDefault:"tls" doc:"the folder for them, and for a certificate of our own"`
+	AppKey     secret   `env:"APP_KEY" doc:"seals them in PostgreSQL: 32 random bytes as base64; needed with 'TLS_STORAGE=postgres'"`
+	ACMECA     string   `env:"ACME_CA" envDefault:"https://acme-v02.api.letsencrypt.org/directory" doc:"the CA's directory"`
+	ACMEEmail  string   `env:"ACME_EMAIL" doc:"where the CA may write to"`
+	ACMERoots  string   `env:"ACME_CA_ROOTS" doc:"a PEM file that the CA's own address is trusted by, for a private CA"`
+	Proxies    []string `env:"TRUSTED_PROXIES" doc:"addresses or ranges of the proxies whose 'X-Forwarded-For' is believed, such as '127.0.0.1,10.0.0.0/8'"`
+	Gate       string   `env:"TELEGRAM_GATE" envDefault:"off" doc:"updates from addresses that are not Telegram's: 'off', 'warn' or 'refuse'"`
 
-	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s"`
-	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s"`
-	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s"`
-	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m"`
-}
-
-// readConfig reads the environment, and .env where the environment is silent. It
-// reports every problem at once.
-func readConfig() (config, error) {
-	if err := godotenv.Load(); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return config{}, errors.New(".env: not readable: want lines such as NAME=value") // the cause quotes the file, secrets and all
-	}
-	var c config
-	err := misread(env.Parse(&c))
-	for i, asset := range c.CryptoPayAssets {
-		c.CryptoPayAssets[i] = strings.TrimSpace(asset)
-	}
-	return c, errors.Join(err, c.validate())
-}
-
-// misread returns the values that are not of their type; those that are missing
-// fail validation.
-func misread(err error) error {
-	problems, ok := errors.AsType[env.AggregateError](err)
-	if !ok {
-		return err
-	}
-	var found []error
-	for _, problem := range problems.Errors {
-		if parse, ok := errors.AsType[env.ParseError](problem); ok {
-			found = append(found, fmt.Errorf("%s: want a value of type %s", settingOf(parse.Name), parse.Type))
-		} else if _, missing := errors.AsType[env.VarIsNotSetError](problem); !missing {
-			found = append(found, problem)
-		}
-	}
-	return errors.Join(found...)
-}
-
-// settingOf returns the variable that a field of config is read from.
-func settingOf(field string) string {
-	found, ok := reflect.TypeFor[config]().FieldByName(field)
-	if !ok {
-		return field
-	}
-	name, _, _ := strings.Cut(found.Tag.Get("env"), ",")
-	return name
+	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s" doc:"how often subscriptions and orders that ran out are ended"`
+	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s" doc:"how often each node is checked"`
+	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s" doc:"how often Crypto Pay is asked about unpaid invoices"`
+	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's own list of payments is compared with ours"`
 }
 
 func (c config) validate() error {
 	var problems []error
 	check := func(ok bool, name, want string) {
 		if !ok {
-			problems = append(problems, fmt.Errorf("%s: want %s", name, want))
+			problems = append(problems, fmt.Errorf("%s: got %s, want %s", name, c.shape(name), want))
 		}
 	}
 	check(regexp.MustCompile(`^[0-9]+:[A-Za-z0-9_-]+$`).MatchString(string(c.BotToken)), "BOT_TOKEN", "what @BotFather gave, such as 123456:AB...")

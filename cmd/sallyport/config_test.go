@@ -39,7 +39,6 @@ func TestConfigurationIsReadFromTheEnvironmentAndItsFile(t *testing.T) {
 	if err := os.WriteFile(".env", []byte("PUBLIC_URL=https://file.example/\nBOT_TOKEN=999:ignored\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Unsetenv("PUBLIC_URL") })
 	c, err := readConfig()
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +70,56 @@ func TestEveryProblemIsReportedAtOnceAndNoSecretWithIt(t *testing.T) {
 			t.Errorf("%s is not reported", name)
 		}
 	}
+	for _, shape := range []string{
+		"BOT_TOKEN: got 19 characters, want what @BotFather gave", "CRYPTOPAY_TOKEN: got nothing,", `DB_WEB_CONNECTIONS: got "many", want a whole number`,
+		`PUBLIC_URL: got "no-address",`, `CRYPTOPAY_ASSETS: got "usdt",`, `EXPIRE_EVERY, CHECK_NODES_EVERY, POLL_INVOICES_EVERY, SWEEP_PAYMENTS_EVERY: got "0s" and "2s" and`,
+	} {
+		if !strings.Contains(err.Error(), shape) {
+			t.Errorf("not said: %s\n%v", shape, err)
+		}
+	}
 	shown, jsonErr := json.Marshal(c)
 	if jsonErr != nil || strings.Contains(err.Error()+string(shown)+fmt.Sprintf("%v %+v %#v", c.BotToken, c.DatabaseURL, c.WebhookSecret), "hunter2") {
 		t.Errorf("a secret is shown: %v", err)
+	}
+}
+
+func TestASecretMayLieInAFile(t *testing.T) {
+	values := good()
+	delete(values, "BOT_TOKEN")
+	environment(t, values)
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	t.Setenv("BOT_TOKEN_FILE", write("token", testBotToken+"\n"))
+	if err := os.WriteFile(".env", []byte("APP_KEY_FILE="+write("key", " a2V5 ")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfig()
+	if err != nil || string(c.BotToken) != testBotToken || c.AppKey != "a2V5" {
+		t.Errorf("%v, %d characters, %d characters", err, len(c.BotToken), len(c.AppKey))
+	}
+	t.Setenv("BOT_TOKEN_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("APP_KEY_FILE", write("large", strings.Repeat("hunter2", 1000)))
+	t.Setenv("WEBHOOK_SECRET_FILE", write("twice", "hunter2"))
+	_, err = readConfig()
+	for _, want := range []string{"BOT_TOKEN_FILE: want a readable file", "APP_KEY_FILE: ", "at most 4096 bytes", "WEBHOOK_SECRET_FILE: want either it or WEBHOOK_SECRET"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("not said: %s\n%v", want, err)
+		}
+	}
+}
+
+func TestAPasswordInAnAddressIsNotQuoted(t *testing.T) {
+	values := good()
+	values["PUBLIC_URL"] = "https://user:hunter2@shop.example"
+	environment(t, values)
+	if _, err := readConfig(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "shop.example") {
+		t.Error(err)
 	}
 }
 

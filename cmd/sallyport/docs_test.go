@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,9 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caarlos0/env/v11"
 	"github.com/google/go-cmp/cmp"
-	"github.com/joho/godotenv"
 
 	"sallyport/outbound"
 	"sallyport/xray"
@@ -89,69 +86,6 @@ func rows(text string) [][]string {
 		}
 	}
 	return found
-}
-
-// setting is one variable of the environment.
-type setting struct {
-	Required bool
-	Default  string
-}
-
-func settings() map[string]setting {
-	known := make(map[string]setting)
-	for field := range reflect.TypeFor[config]().Fields() {
-		name, option, _ := strings.Cut(field.Tag.Get("env"), ",")
-		known[name] = setting{Required: strings.Contains(option, "required"), Default: field.Tag.Get("envDefault")}
-	}
-	return known
-}
-
-func TestREADMETellsEverySetting(t *testing.T) {
-	t.Parallel()
-	told := make(map[string]setting)
-	for _, row := range rows(section(t, readDoc(t, "README.md"), "### Settings")) {
-		told[strings.Trim(row[0], "`")] = setting{Required: row[1] == "yes", Default: strings.Trim(row[2], "`")}
-		if len(row) != 4 || row[1] != "yes" && row[1] != "no" || row[3] == "" {
-			t.Errorf("odd row %q", row)
-		}
-	}
-	if diff := cmp.Diff(settings(), told); diff != "" {
-		t.Errorf("the README (+) differs from config (-):\n%s", diff)
-	}
-}
-
-func TestEnvExampleTellsEverySetting(t *testing.T) {
-	t.Parallel()
-	set, err := godotenv.Read(inRoot(".env.example"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := settings()
-	told := slices.Collect(maps.Keys(set))
-	for name := range set {
-		if !known[name].Required {
-			t.Errorf("%s: there is none, or it is not required", name)
-		}
-	}
-	for _, line := range regexp.MustCompile(`(?m)^# ([A-Z_]+)=(.*)$`).FindAllStringSubmatch(readDoc(t, ".env.example"), -1) {
-		told = append(told, line[1])
-		s, ok := known[line[1]]
-		if !ok || s.Required || s.Default != line[2] && line[1] != "CRYPTOPAY_RETURN_URL" {
-			t.Errorf("%s: the default is %q", line[0], s.Default)
-		}
-	}
-	slices.Sort(told)
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(known)), told); diff != "" {
-		t.Errorf(".env.example (+) differs from config (-):\n%s", diff)
-	}
-	set["BOT_TOKEN"], set["WEBHOOK_SECRET"], set["CRYPTOPAY_TOKEN"] = testBotToken, testSecret, testPayToken
-	filled, err := env.ParseAsWithOptions[config](env.Options{Environment: set})
-	if err == nil {
-		err = filled.validate()
-	}
-	if err != nil {
-		t.Errorf("filled in, it is refused: %v", err)
-	}
 }
 
 func TestCatalogueExampleIsRead(t *testing.T) {
@@ -455,7 +389,7 @@ func TestREADMEShowsWhatOneSees(t *testing.T) {
 	if !strings.Contains(readme, fmt.Sprintf("demo: ok, %d steps, ", len(steps))) {
 		t.Errorf("the README shows %d steps", len(steps))
 	}
-	node, _, _ := strings.Cut(section(t, readme, "### An Xray node"), "```\n")
+	node, _, _ := strings.Cut(readDoc(t, "docs/node.md"), "```\n")
 	_, node, _ = strings.Cut(node, "```json\n")
 	if !json.Valid([]byte(node)) {
 		t.Error("the configuration of a node is no JSON")

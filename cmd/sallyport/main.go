@@ -30,6 +30,7 @@ func main() {
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the shop."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and exit."`
+	Health  healthCommand  `cmd:"" help:"Ask the running shop how it is."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/sandbox/fault"
 	"sallyport/sandbox/node"
 	"sallyport/sandbox/node/client"
 )
@@ -137,6 +138,36 @@ func TestMenusAnswerKindlyWhateverIsPressedOrWritten(t *testing.T) {
 	anna.see("Hello, Анна <b>!")
 	if n := len(anna.live()); n > 2 {
 		t.Errorf("%d screens pile up", n)
+	}
+}
+
+func TestHealthIsShownOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	show := func(live bool) (string, error) {
+		var out strings.Builder
+		err := healthCommand{Live: live}.show(t.Context(), w.config, &out)
+		return out.String(), err
+	}
+	if _, err := show(true); err == nil || !strings.Contains(err.Error(), "is it running?") {
+		t.Errorf("not started: %v", err)
+	}
+	w.start()
+	if out, err := show(true); err != nil || out != "" {
+		t.Errorf("live: %v, %s", err, out)
+	}
+	out, err := show(false)
+	if err != nil || !strings.HasPrefix(out, "ok  ") && !strings.HasPrefix(out, "degraded") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, component := range []string{"database", "inbox", "jobs", "telegram", "cryptopay", "webhook", "node:"} {
+		if !strings.Contains(out, component) {
+			t.Errorf("not told: %s\n%s", component, out)
+		}
+	}
+	w.dbFault.Set(fault.Down, 0, 0)
+	if out, err := show(false); err == nil || !strings.Contains(out, "fail") {
+		t.Errorf("without a database: %v\n%s", err, out)
 	}
 }
 
