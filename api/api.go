@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -52,6 +53,7 @@ type Config struct {
 type Edge struct {
 	cfg       Config
 	log       *zap.Logger
+	secrets   atomic.Pointer[[][32]byte] // digests of other secrets that are good now
 	requests  *prometheus.HistogramVec
 	strangers *prometheus.CounterVec
 }
@@ -81,6 +83,11 @@ func New(cfg Config) *Edge {
 	}
 	return e
 }
+
+// Accept has updates taken that come with another secret than our own: one that
+// Telegram was told before, or is about to be told by another process. It is given
+// the SHA-256 of all of them.
+func (e *Edge) Accept(digests [][32]byte) { e.secrets.Store(&digests) }
 
 // Receivers returns the handler of what the outside may reach.
 func (e *Edge) Receivers() chi.Router {

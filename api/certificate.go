@@ -43,15 +43,15 @@ func LookAtCertificate(c Certificates, now time.Time) Finding {
 		trouble = "; last error: " + reasonOf(err)
 	}
 	if cert == nil {
-		return Finding{State: StateFail, Reason: "none yet" + trouble}
+		return Finding{State: StateFail, Code: CodeCertificateNone, Reason: "none yet" + trouble}
 	}
 	left := CertificateLeft(c, now)
 	days := fmt.Sprintf("%d days left", int(math.Floor(left.Hours()/24)))
 	switch late := min(lateRenewal, cert.NotAfter.Sub(cert.NotBefore)/6); {
 	case left <= 0:
-		return Finding{State: StateFail, Reason: "ended at " + cert.NotAfter.UTC().Format(time.RFC3339) + trouble}
+		return Finding{State: StateFail, Code: CodeCertificateEnded, Reason: "ended at " + cert.NotAfter.UTC().Format(time.RFC3339) + trouble}
 	case left < late:
-		return Finding{State: StateDegraded, Reason: days + trouble}
+		return Finding{State: StateDegraded, Code: CodeCertificateLate, Reason: days + trouble}
 	default:
 		return Finding{State: StateOK, Reason: days + trouble}
 	}

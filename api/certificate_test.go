@@ -161,14 +161,14 @@ func TestHealthSaysHowTheCertificateIs(t *testing.T) {
 		trouble error
 		want    api.Finding
 	}{
-		{"none yet", nil, nil, api.Finding{State: "fail", Reason: "none yet"}},
-		{"none, and none to be had", nil, trouble, api.Finding{State: "fail", Reason: "none yet; last error: the CA is down"}},
+		{"none yet", nil, nil, api.Finding{State: "fail", Code: "certificate_none", Reason: "none yet"}},
+		{"none, and none to be had", nil, trouble, api.Finding{State: "fail", Code: "certificate_none", Reason: "none yet; last error: the CA is down"}},
 		{"fresh", until(90*aDay, 89*aDay+aDay/2), nil, api.Finding{State: "ok", Reason: "89 days left"}},
 		{"not renewed yet", until(90*aDay, 15*aDay), trouble, api.Finding{State: "ok", Reason: "15 days left; last error: the CA is down"}},
-		{"not renewed for long", until(90*aDay, 13*aDay), trouble, api.Finding{State: "degraded", Reason: "13 days left; last error: the CA is down"}},
+		{"not renewed for long", until(90*aDay, 13*aDay), trouble, api.Finding{State: "degraded", Code: "certificate_late", Reason: "13 days left; last error: the CA is down"}},
 		{"of a short life", until(6*aDay, 2*aDay), nil, api.Finding{State: "ok", Reason: "2 days left"}},
-		{"of a short life, in its last sixth", until(6*aDay, aDay/2), nil, api.Finding{State: "degraded", Reason: "0 days left"}},
-		{"ended", until(90*aDay, -aDay), trouble, api.Finding{State: "fail", Reason: "ended at 2026-11-20T12:00:00Z; last error: the CA is down"}},
+		{"of a short life, in its last sixth", until(6*aDay, aDay/2), nil, api.Finding{State: "degraded", Code: "certificate_late", Reason: "0 days left"}},
+		{"ended", until(90*aDay, -aDay), trouble, api.Finding{State: "fail", Code: "certificate_ended", Reason: "ended at 2026-11-20T12:00:00Z; last error: the CA is down"}},
 	} {
 		if got := api.LookAtCertificate(shown{cert: c.cert, trouble: c.trouble}, now); got != c.want {
 			t.Errorf("%s: %+v", c.name, got)

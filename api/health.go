@@ -21,12 +21,14 @@ const (
 // Finding is what a probe found of one component.
 type Finding struct {
 	State  string
+	Code   string // what is wrong, as docs/operations.md explains it; empty if nothing is
 	Reason string // short, and never a secret
 }
 
 // Probe looks at components together. It is called at most once at a time.
 type Probe struct {
 	Names    []string                                     // of the components
+	Silent   string                                       // the code if it fails or does not answer; default CodeUnknown
 	Critical bool                                         // the shop cannot work without them
 	Fresh    time.Duration                                // that a finding may be reused
 	Look     func(ctx context.Context) ([]Finding, error) // one finding per name; an error is StateFail for all
@@ -35,6 +37,7 @@ type Probe struct {
 // Component is what the report says of one component.
 type Component struct {
 	State       string  `json:"status"`
+	Code        string  `json:"code,omitempty"`
 	Reason      string  `json:"reason,omitempty"`
 	LastSuccess string  `json:"last_success,omitempty"`
 	AgeSeconds  float64 `json:"last_success_age_seconds,omitempty"`
@@ -56,7 +59,7 @@ const lookBudget = 5 * time.Second
 // Health knows how every component is.
 type Health struct {
 	version string
-	probes  []*watched
+	probes  atomic.Pointer[[]*watched]
 	serving atomic.Bool // started, and not about to stop
 }
 
@@ -75,11 +78,20 @@ type watched struct {
 // NewHealth returns a Health that looks through the probes.
 func NewHealth(version string, probes ...Probe) *Health {
 	h := &Health{version: version}
-	for _, p := range probes {
-		w := &watched{Probe: p, success: make([]time.Time, len(p.Names)), found: make([]Finding, len(p.Names))}
-		h.probes = append(h.probes, w)
-	}
+	h.SetProbes(probes...)
 	return h
+}
+
+// SetProbes replaces what it looks through.
+func (h *Health) SetProbes(probes ...Probe) {
+	all := make([]*watched, len(probes))
+	for i, p := range probes {
+		if p.Silent == "" {
+			p.Silent = CodeUnknown
+		}
+		all[i] = &watched{Probe: p, success: make([]time.Time, len(p.Names)), found: make([]Finding, len(p.Names))}
+	}
+	h.probes.Store(&all)
 }
 
 // SetServing says whether the process should be sent work: not before it has
@@ -94,8 +106,8 @@ func (h *Health) Report(ctx context.Context) Report {
 func (h *Health) look(ctx context.Context, wanted func(*watched) bool) Report {
 	ctx, cancel := context.WithTimeout(ctx, probeBudget)
 	defer cancel()
-	looks := make(map[*watched]<-chan struct{}, len(h.probes))
-	for _, p := range h.probes {
+	looks := make(map[*watched]<-chan struct{})
+	for _, p := range *h.probes.Load() {
 		if wanted(p) {
 			looks[p] = p.look(ctx)
 		}
@@ -153,7 +165,7 @@ func (w *watched) keep(found []Finding, err error) {
 	for i := range w.Names {
 		switch {
 		case err != nil:
-			w.found[i] = Finding{State: StateFail, Reason: reasonOf(err)}
+			w.found[i] = Finding{State: StateFail, Code: w.Silent, Reason: reasonOf(err)}
 		default:
 			w.found[i] = found[i]
 		}
@@ -169,9 +181,9 @@ func (w *watched) describe(r *Report, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, name := range w.Names {
-		c := Component{State: w.found[i].State, Reason: w.found[i].Reason}
+		c := Component{State: w.found[i].State, Code: w.found[i].Code, Reason: w.found[i].Reason}
 		if late {
-			c = Component{State: StateFail, Reason: "no answer for " + time.Since(w.started).Round(100*time.Millisecond).String()}
+			c = Component{State: StateFail, Code: w.Silent, Reason: "no answer for " + time.Since(w.started).Round(100*time.Millisecond).String()}
 		}
 		if !w.success[i].IsZero() {
 			c.LastSuccess = w.success[i].UTC().Format(time.RFC3339Nano)

@@ -58,6 +58,9 @@ func (c *Client) Upload(ctx context.Context, method string, params tgbotapi.Para
 	})
 }
 
+// Check returns nil if the Bot API answers and knows the token.
+func (c *Client) Check(ctx context.Context) error { return c.Call(ctx, "getMe", nil, nil) }
+
 func (c *Client) do(ctx context.Context, method string, result any, call func(*tgbotapi.BotAPI) (*tgbotapi.APIResponse, error)) error {
 	return c.host.Do(ctx, method, func(ctx context.Context) error {
 		api := c.api // the library takes no context: each call has a copy bound to its own

@@ -64,8 +64,9 @@ func newFront(t *testing.T) *front {
 		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic"}, Description: map[shop.Language]string{shop.English: "A & B"},
 		Periods: []shop.Period{{ID: "30d", Length: 720 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}}},
 	}}})
+	nodes := []shop.Node{shoptest.NewNode("de1")}
 	f.shop = shop.New(shop.Config{
-		Store: f.store, Catalogue: &c, Nodes: []shop.Node{shoptest.NewNode("de1")}, Gateway: f.gateway,
+		Store: f.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Gateway: f.gateway,
 		Messenger: f.messenger, Assets: []string{"USDT"},
 	})
 	f.Bot = bot.New(f.shop, f.client, bot.NewDisplay(f.sender, f.store, texts, bot.Reply))

@@ -121,7 +121,7 @@ func usedKeys(t *testing.T) func(string) bool {
 	}
 	return func(key string) bool {
 		prefix, suffix, _ := strings.Cut(key, ".")
-		return literals[key] || (literals[prefix+"."] && (literals[suffix] || prefix == "profile")) ||
+		return literals[key] || (literals[prefix+"."] && (literals[suffix] || prefix == "profile" || prefix == "alert")) ||
 			(literals["."+suffix] && literals[prefix])
 	}
 }

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
 )
@@ -15,6 +16,11 @@ type Webhook struct {
 	Certificate    []byte // PEM, that Telegram shall trust; nil means those that everybody trusts
 }
 
+// AllowedUpdates are the kinds of updates that we want.
+func AllowedUpdates() []string {
+	return []string{"message", "callback_query", "pre_checkout_query", "my_chat_member"}
+}
+
 // SetWebhook tells Telegram the webhook. Every parameter is sent, because what is
 // not sent falls back to its default; updates that wait are never dropped. Safe to
 // repeat: an unchanged webhook stays as it is, and one with a certificate is set anew.
@@ -23,7 +29,7 @@ func (c *Client) SetWebhook(ctx context.Context, w Webhook) error {
 		"url":             w.URL,
 		"secret_token":    w.Secret,
 		"max_connections": strconv.Itoa(w.MaxConnections),
-		"allowed_updates": `["message","callback_query","pre_checkout_query","my_chat_member"]`,
+		"allowed_updates": `["` + strings.Join(AllowedUpdates(), `","`) + `"]`,
 	}
 	if w.Certificate == nil {
 		return c.Call(ctx, "setWebhook", params, nil)
@@ -35,14 +41,22 @@ func (c *Client) SetWebhook(ctx context.Context, w Webhook) error {
 
 // WebhookInfo is what Telegram knows of the webhook.
 type WebhookInfo struct {
-	URL              string `json:"url"`
-	Pending          int    `json:"pending_update_count"`
-	LastErrorDate    int64  `json:"last_error_date"` // Unix time; it stays after the error is over
-	LastErrorMessage string `json:"last_error_message"`
+	URL              string   `json:"url"`
+	OwnCertificate   bool     `json:"has_custom_certificate"`
+	Pending          int      `json:"pending_update_count"`
+	LastErrorDate    int64    `json:"last_error_date"` // Unix time; it stays after the error is over
+	LastErrorMessage string   `json:"last_error_message"`
+	MaxConnections   int      `json:"max_connections"`
+	AllowedUpdates   []string `json:"allowed_updates"`
 }
 
 // WebhookInfo asks Telegram what it knows of the webhook.
 func (c *Client) WebhookInfo(ctx context.Context) (info WebhookInfo, err error) {
 	err = c.Call(ctx, "getWebhookInfo", nil, &info)
 	return info, err
+}
+
+// DeleteWebhook has Telegram deliver nowhere; updates wait there for a day.
+func (c *Client) DeleteWebhook(ctx context.Context) error {
+	return c.Call(ctx, "deleteWebhook", nil, nil)
 }

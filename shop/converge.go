@@ -41,9 +41,10 @@ func (s *Shop) Converge(ctx context.Context, id UserID) error {
 // tellNodes tells every node at once what the subscription says, and returns one
 // that was reached, if any, and the errors of those that were not.
 func (s *Shop) tellNodes(ctx context.Context, sub Subscription) (reached string, failed error) {
-	errs := make([]error, len(s.nodes))
+	nodes := s.nodes()
+	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
-	for i, n := range s.nodes {
+	for i, n := range nodes {
 		wg.Go(func() {
 			if sub.Granted() {
 				errs[i] = n.Ensure(ctx, sub.Access)
@@ -53,7 +54,7 @@ func (s *Shop) tellNodes(ctx context.Context, sub Subscription) (reached string,
 		})
 	}
 	wg.Wait()
-	for i, n := range s.nodes {
+	for i, n := range nodes {
 		if errs[i] == nil {
 			reached = n.Name()
 			break
@@ -86,6 +87,14 @@ type NodeState struct {
 	Drifted   bool      // the last check counted other users than it should
 	CheckedAt time.Time // the last check that reached the node
 	SyncedAt  time.Time // the last full comparison
+}
+
+// NodeCheck is what one check of a node found.
+type NodeCheck struct {
+	Node    string
+	Users   int // that it lets in
+	Desired int // that it should
+	Full    bool
 }
 
 const (
@@ -165,6 +174,7 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 		}
 		state.SyncedAt, state.Drifted = s.now(), false
 	}
+	s.checked(NodeCheck{Node: name, Users: users, Desired: desired, Full: full})
 	if err := s.store.SaveNodeState(ctx, state); err != nil {
 		return err
 	}
@@ -172,7 +182,7 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 }
 
 func (s *Shop) node(name string) (Node, error) {
-	for _, n := range s.nodes {
+	for _, n := range s.nodes() {
 		if n.Name() == name {
 			return n, nil
 		}

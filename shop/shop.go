@@ -28,11 +28,12 @@ type Janitor interface {
 type Config struct {
 	Store     Store
 	Catalogue *atomic.Pointer[Catalogue] // replaced as a whole when it is read anew
-	Nodes     []Node
+	Nodes     func() []Node              // may change from call to call
 	Gateway   Gateway
 	Messenger Messenger
 	Assets    []string                    // in which customers may pay
 	Settled   func(PaymentEvent, Outcome) // told of every payment event that was stored; may be nil
+	Checked   func(NodeCheck)             // told of every check of a node that ended; may be nil
 	Now       func() time.Time            // default time.Now
 }
 
@@ -40,11 +41,12 @@ type Config struct {
 type Shop struct {
 	store     Store
 	catalogue *atomic.Pointer[Catalogue]
-	nodes     []Node
+	nodes     func() []Node
 	gateway   Gateway
 	messenger Messenger
 	assets    []string
 	settled   func(PaymentEvent, Outcome)
+	checked   func(NodeCheck)
 	now       func() time.Time
 }
 
@@ -52,10 +54,14 @@ type Shop struct {
 func New(cfg Config) *Shop {
 	s := &Shop{
 		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateway: cfg.Gateway,
-		messenger: cfg.Messenger, assets: cfg.Assets, settled: cfg.Settled, now: cfg.Now,
+		messenger: cfg.Messenger, assets: cfg.Assets, settled: cfg.Settled, checked: cfg.Checked,
+		now: cfg.Now,
 	}
 	if s.settled == nil {
 		s.settled = func(PaymentEvent, Outcome) {}
+	}
+	if s.checked == nil {
+		s.checked = func(NodeCheck) {}
 	}
 	if s.now == nil {
 		s.now = func() time.Time { return time.Now().UTC() }
@@ -67,8 +73,9 @@ func New(cfg Config) *Shop {
 func (s *Shop) Catalogue() Catalogue { return *s.catalogue.Load() }
 
 func (s *Shop) links(a Access) []Link {
-	links := make([]Link, len(s.nodes))
-	for i, n := range s.nodes {
+	nodes := s.nodes()
+	links := make([]Link, len(nodes))
+	for i, n := range nodes {
 		links[i] = Link{Node: n.Name(), URL: n.Link(a)}
 	}
 	return links

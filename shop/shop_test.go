@@ -55,7 +55,7 @@ func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	sold := catalogue()
 	c.Store(&sold)
 	return shop.New(shop.Config{
-		Store: w.store, Catalogue: &c, Nodes: nodes, Gateway: w.gateway, Messenger: w.messenger,
+		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Gateway: w.gateway, Messenger: w.messenger,
 		Assets: []string{"USDT"}, Now: w.now,
 	})
 }

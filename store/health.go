@@ -27,15 +27,23 @@ func NewProber(url string) *Prober { return &Prober{url: url} }
 // Vitals are the numbers by which an operator sees whether work gets done.
 type Vitals struct {
 	WaitingUpdates  int
-	OldestUpdate    time.Duration
-	DeadUpdates     int // of the last day, like all below but the owed jobs
+	OldestUpdate    time.Duration // of the waiting ones
+	DeadUpdates     int           // that no operator has looked at, like the letters and payments below
 	DeadLetters     int
-	OwedJobs        int
-	OldestJob       time.Duration
-	DeadJobs        int
 	FlaggedPayments int
+	OpenOrders      int
+	Undelivered     int                      // orders that are paid and not delivered
+	Undelivering    time.Duration            // since the oldest of them was paid
+	Jobs            map[string]JobVitals     // by kind
 	IdleJobs        []string                 // kinds of periodic jobs that have not succeeded for too long
 	NodeAges        map[string]time.Duration // since the last check that reached a node
+}
+
+// JobVitals are the numbers of one kind of job.
+type JobVitals struct {
+	Waiting int
+	Oldest  time.Duration // of the waiting ones
+	Dead    int           // given up within the last day
 }
 
 // Ping returns nil if the database answers.
@@ -48,59 +56,76 @@ func (p *Prober) Ping(ctx context.Context) error {
 
 // Vitals counts.
 func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
-	var update, job float64
-	err = p.with(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `
-			SELECT
-				(SELECT count(*) FROM inbox WHERE state = 'waiting'),
-				(SELECT coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8 FROM inbox WHERE state = 'waiting'),
-				(SELECT count(*) FROM inbox WHERE state = 'dead' AND closed_at > now() - interval '1 day'),
-				(SELECT count(*) FROM dead_letters WHERE received_at > now() - interval '1 day'),
-				(SELECT count(*) FROM river_job WHERE state IN ('available', 'retryable', 'scheduled')),
-				(SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
-					FROM river_job WHERE state IN ('available', 'retryable', 'scheduled')),
-				(SELECT count(*) FROM river_job WHERE state = 'discarded' AND finalized_at > now() - interval '1 day'),
-				(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND received_at > now() - interval '1 day')`).
-			Scan(&v.WaitingUpdates, &update, &v.DeadUpdates, &v.DeadLetters, &v.OwedJobs, &job, &v.DeadJobs, &v.FlaggedPayments)
-	})
-	if err == nil {
-		err = p.with(ctx, v.readPeriodic(ctx))
-	}
-	v.OldestUpdate = time.Duration(update * float64(time.Second))
-	v.OldestJob = time.Duration(job * float64(time.Second))
+	var batch pgx.Batch
+	v.queueCounts(&batch)
+	v.queueJobs(&batch)
+	v.queuePeriodic(&batch)
+	err = p.with(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, &batch).Close() })
 	return v, err
 }
 
-// readPeriodic reads what should happen again and again, and for how long it has not.
-// Kinds that never succeeded are judged by their oldest try.
-func (v *Vitals) readPeriodic(ctx context.Context) func(*pgx.Conn) error {
-	return func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `
-			SELECT limits.kind FROM (VALUES ('expire_due', interval '1 minute'), ('poll_invoices', interval '3 minutes'),
-				('sweep_payments', interval '30 minutes'), ('clean_up', interval '30 minutes')) AS limits (kind, most)
-			JOIN river_job USING (kind)
-			GROUP BY limits.kind, limits.most
-			HAVING coalesce(max(finalized_at) FILTER (WHERE state = 'completed'), min(created_at)) < now() - limits.most
-			ORDER BY 1`)
-		if err != nil {
-			return err
-		}
-		if v.IdleJobs, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
-			return err
-		}
-		v.NodeAges = make(map[string]time.Duration)
-		rows, err = conn.Query(ctx, `SELECT name, now() - checked_at FROM nodes`)
-		if err != nil {
-			return err
-		}
-		var name string
-		var age time.Duration
-		_, err = pgx.ForEachRow(rows, []any{&name, &age}, func() error {
-			v.NodeAges[name] = age
-			return nil
+func (v *Vitals) queueCounts(batch *pgx.Batch) {
+	batch.Queue(`
+		SELECT
+			(SELECT count(*) FROM inbox WHERE state = 'waiting'),
+			(SELECT coalesce(now() - min(received_at), '0') FROM inbox WHERE state = 'waiting'),
+			(SELECT count(*) FROM inbox WHERE state = 'dead' AND reviewed_at IS NULL),
+			(SELECT count(*) FROM dead_letters WHERE reviewed_at IS NULL),
+			(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL),
+			(SELECT count(*) FROM orders WHERE status = 'open'),
+			(SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL),
+			(SELECT coalesce(now() - min(paid_at), '0') FROM orders WHERE status = 'paid' AND delivered_at IS NULL)`).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&v.WaitingUpdates, &v.OldestUpdate, &v.DeadUpdates, &v.DeadLetters, &v.FlaggedPayments,
+				&v.OpenOrders, &v.Undelivered, &v.Undelivering)
 		})
-		return err
-	}
+}
+
+func (v *Vitals) queueJobs(batch *pgx.Batch) {
+	v.Jobs = make(map[string]JobVitals)
+	batch.Queue(`
+		SELECT kind, count(*) FILTER (WHERE state <> 'discarded'),
+			coalesce(now() - min(created_at) FILTER (WHERE state <> 'discarded'), '0'),
+			count(*) FILTER (WHERE state = 'discarded')
+		FROM river_job
+		WHERE state IN ('available', 'retryable', 'scheduled') OR (state = 'discarded' AND finalized_at > now() - interval '1 day')
+		GROUP BY kind`).
+		Query(func(rows pgx.Rows) error {
+			var kind string
+			var job JobVitals
+			_, err := pgx.ForEachRow(rows, []any{&kind, &job.Waiting, &job.Oldest, &job.Dead}, func() error {
+				v.Jobs[kind] = job
+				return nil
+			})
+			return err
+		})
+}
+
+// queuePeriodic reads what should happen again and again, and for how long it has not.
+// Kinds that never succeeded are judged by their oldest try.
+func (v *Vitals) queuePeriodic(batch *pgx.Batch) {
+	batch.Queue(`
+		SELECT limits.kind FROM (VALUES ('expire_due', interval '1 minute'), ('poll_invoices', interval '3 minutes'),
+			('sweep_payments', interval '30 minutes'), ('clean_up', interval '30 minutes')) AS limits (kind, most)
+		JOIN river_job USING (kind)
+		GROUP BY limits.kind, limits.most
+		HAVING coalesce(max(finalized_at) FILTER (WHERE state = 'completed'), min(created_at)) < now() - limits.most
+		ORDER BY 1`).
+		Query(func(rows pgx.Rows) (err error) {
+			v.IdleJobs, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+	v.NodeAges = make(map[string]time.Duration)
+	batch.Queue(`SELECT name, now() - checked_at FROM nodes`).
+		Query(func(rows pgx.Rows) error {
+			var name string
+			var age time.Duration
+			_, err := pgx.ForEachRow(rows, []any{&name, &age}, func() error {
+				v.NodeAges[name] = age
+				return nil
+			})
+			return err
+		})
 }
 
 // with runs do with the connection, made anew if it was lost.

@@ -3,15 +3,21 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Beat says that holder is alive, and hands back what processes that have not said
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
-// queue's clients. It reports how many jobs that were. Only who was seen of late
+// queue's clients. It reports how many jobs that were, and whether of all that are
+// alive holder is the eldest. Only who was seen of late
 // judges others: after a pause of the database nobody was. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
-func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, err error) {
-	return s.exec(ctx, "beat", `
+func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, eldest bool, err error) {
+	var batch pgx.Batch
+	batch.Queue(`
 		WITH alive AS (
 			INSERT INTO processes (holder) VALUES ($1)
 			ON CONFLICT (holder) DO UPDATE SET seen_at = now()
@@ -26,7 +32,19 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 		)
 		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
 		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
-		holder, deadAfter)
+		holder, deadAfter).
+		Exec(func(tag pgconn.CommandTag) error {
+			jobs = tag.RowsAffected()
+			return nil
+		})
+	batch.Queue(`
+		SELECT holder = $1 FROM processes WHERE seen_at > now() - $2::interval
+		ORDER BY started_at, holder LIMIT 1`, holder, deadAfter).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&eldest) })
+	err = s.use(ctx, "beat", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+	return jobs, eldest && err == nil, err
 }
 
 // Leave says that holder has stopped of its own will; what it still had in hand is

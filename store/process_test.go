@@ -13,7 +13,7 @@ func TestWhatADeadProcessHadInHandIsHandedBack(t *testing.T) {
 	ctx := t.Context()
 	beat := func(holder string) int64 {
 		t.Helper()
-		n, err := s.Beat(ctx, holder, 5*time.Second)
+		n, _, err := s.Beat(ctx, holder, 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
@@ -34,7 +37,6 @@ type Config struct {
 	ID       string // names this process among the replicas
 	Pool     *pgxpool.Pool
 	Shop     *shop.Shop
-	Nodes    []string                         // names of the nodes to check
 	Queues   map[string]int                   // workers of each queue
 	JobOpts  func(shop.Job) *river.InsertOpts // how a periodic job is queued
 	Schedule Schedule                         //
@@ -46,6 +48,10 @@ type Config struct {
 // Workers work the job queue of one process.
 type Workers struct {
 	client *river.Client[pgx.Tx]
+	check  func(node string) *river.PeriodicJob
+
+	mu     sync.Mutex
+	checks map[string]rivertype.PeriodicJobHandle // by node
 }
 
 const (
@@ -88,7 +94,30 @@ func New(cfg Config) (*Workers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)
 	}
-	return &Workers{client: client}, nil
+	return &Workers{client: client, check: cfg.check, checks: make(map[string]rivertype.PeriodicJobHandle)}, nil
+}
+
+// SetNodes says which nodes are checked from now on.
+func (w *Workers) SetNodes(names []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, handle := range w.checks {
+		if !slices.Contains(names, name) {
+			w.client.PeriodicJobs().Remove(handle)
+			delete(w.checks, name)
+		}
+	}
+	for _, name := range names {
+		if _, known := w.checks[name]; known {
+			continue
+		}
+		handle, err := w.client.PeriodicJobs().AddSafely(w.check(name))
+		if err != nil {
+			return fmt.Errorf("check node %s: %w", name, err)
+		}
+		w.checks[name] = handle
+	}
+	return nil
 }
 
 // queueLogger passes on what River says when something is wrong; its hourly life
@@ -131,21 +160,22 @@ func (s Schedule) withDefaults() Schedule {
 
 // periodic returns the jobs that the leader among the replicas queues.
 func (c Config) periodic() []*river.PeriodicJob {
-	every := func(interval time.Duration, j shop.Job) *river.PeriodicJob {
-		return river.NewPeriodicJob(river.PeriodicInterval(interval),
-			func() (river.JobArgs, *river.InsertOpts) { return j, c.JobOpts(j) },
-			&river.PeriodicJobOpts{RunOnStart: true})
+	return []*river.PeriodicJob{
+		c.every(c.Schedule.Expire, shop.ExpireDue{}),
+		c.every(c.Schedule.Poll, shop.PollInvoices{}),
+		c.every(c.Schedule.Sweep, shop.SweepPayments{}),
+		c.every(c.Schedule.Clean, shop.CleanUp{}),
 	}
-	jobs := []*river.PeriodicJob{
-		every(c.Schedule.Expire, shop.ExpireDue{}),
-		every(c.Schedule.Poll, shop.PollInvoices{}),
-		every(c.Schedule.Sweep, shop.SweepPayments{}),
-		every(c.Schedule.Clean, shop.CleanUp{}),
-	}
-	for _, name := range c.Nodes {
-		jobs = append(jobs, every(c.Schedule.Nodes, shop.CheckNode{Node: name}))
-	}
-	return jobs
+}
+
+func (c Config) check(node string) *river.PeriodicJob {
+	return c.every(c.Schedule.Nodes, shop.CheckNode{Node: node})
+}
+
+func (c Config) every(interval time.Duration, j shop.Job) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(interval),
+		func() (river.JobArgs, *river.InsertOpts) { return j, c.JobOpts(j) },
+		&river.PeriodicJobOpts{RunOnStart: true})
 }
 
 func register(cfg Config) *river.Workers {

@@ -31,8 +31,10 @@ type program struct {
 	payments   *prometheus.CounterVec
 	observe    func(host, op string, took time.Duration, err error)
 	closers    []func()
+	hosts      map[string]*outbound.Host // by name
 	catalogue  atomic.Pointer[shop.Catalogue]
-	nodes      []*xray.Node
+	nodes      atomic.Pointer[[]*xray.Node] // of the catalogue
+	refused    atomic.Pointer[error]        // why the last reload of it failed; nil if it did not
 	web, work  *store.Store
 	client     *bot.Client
 	gateway    *cryptobot.Client
@@ -42,26 +44,38 @@ type program struct {
 	certs      api.Certificates // nil behind a proxy that has its own
 	acme       *api.ACME        // nil unless TLS=acme
 	selfSigned *api.SelfSigned  // nil unless TLS=selfsigned
+	edge       *api.Edge
 	health     *api.Health
+	keeper     *bot.Keeper
+	watch      *api.Watch
+	prober     *store.Prober
+	vitals     atomic.Pointer[seenVitals] // the last that were read
+	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
+	checks     nodeMetrics
 	public     http.Handler
 	operations http.Handler
 }
 
 // build makes every part. Nothing outside has been called when it returns.
 func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err error) {
-	p := &program{config: c, holder: holder(), log: log, metrics: prometheus.NewRegistry()}
+	p := &program{config: c, holder: holder(), log: log, metrics: prometheus.NewRegistry(), hosts: make(map[string]*outbound.Host)}
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
+	p.eldest.Store(true) // until it is known that another is
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.observe = observeCalls(p.metrics)
+	p.checks = newNodeMetrics(p.metrics)
+	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "sallyport", Name: "build_info", Help: "1; the label says which version runs.", ConstLabels: prometheus.Labels{"version": version},
+	}, func() float64 { return 1 }))
 	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
 	p.metrics.MustRegister(p.payments)
-	for _, step := range []func(context.Context) error{p.buildNodes, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {
+	for _, step := range []func(context.Context) error{p.openCatalogue, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -73,41 +87,12 @@ func (p *program) close() {
 	for i := len(p.closers) - 1; i >= 0; i-- {
 		p.closers[i]()
 	}
+	if nodes := p.nodes.Load(); nodes != nil {
+		closeNodes(*nodes)
+	}
 }
 
 func (p *program) onClose(f func()) { p.closers = append(p.closers, f) }
-
-func (p *program) host(name string, timeout time.Duration, atOnce uint) *outbound.Host {
-	h := outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
-	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: "sallyport", Subsystem: "outbound", Name: "breaker_open",
-		Help: "1 while calls to the host are refused because it has failed too often.", ConstLabels: prometheus.Labels{"host": name},
-	}, func() float64 {
-		if h.Open() {
-			return 1
-		}
-		return 0
-	}))
-	return h
-}
-
-func (p *program) buildNodes(context.Context) error {
-	catalogue, nodes, err := readCatalogue(p.config.Catalogue)
-	if err != nil {
-		return err
-	}
-	p.catalogue.Store(&catalogue)
-	for _, c := range nodes {
-		c.Host = p.host("node:"+c.Name, 3*time.Second, 16)
-		node, err := xray.Dial(c)
-		if err != nil {
-			return fmt.Errorf("node %s: %w", c.Name, err)
-		}
-		p.onClose(func() { _ = node.Close() })
-		p.nodes = append(p.nodes, node)
-	}
-	return nil
-}
 
 func (p *program) buildStores(ctx context.Context) error {
 	open := func(name string, conns int32) (*store.Store, error) {
@@ -158,13 +143,9 @@ func (p *program) buildShop(context.Context) error {
 	sender := bot.NewSender(p.client)
 	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Key), bot.NewDisplay(sender, p.work, texts, bot.Notice))
 	shopOver := func(s *store.Store) *shop.Shop {
-		nodes := make([]shop.Node, len(p.nodes))
-		for i, n := range p.nodes {
-			nodes[i] = n
-		}
 		return shop.New(shop.Config{
-			Store: s, Catalogue: &p.catalogue, Nodes: nodes, Gateway: p.gateway,
-			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(),
+			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes, Gateway: p.gateway,
+			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: p.checks.checked,
 		})
 	}
 	web := shopOver(p.web)
@@ -176,20 +157,22 @@ func (p *program) buildShop(context.Context) error {
 	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
 		return err
 	}
+	p.keeper = bot.NewKeeper(bot.KeeperConfig{
+		Client: p.client, Want: p.webhook, Every: 3 * p.config.WatchEvery,
+		Fresh: 4 * p.config.AlertAfter, Moved: 20 * p.config.AlertAfter, Behind: 2 * p.config.AlertAfter,
+		Logger: p.log.Named("webhook"), Metrics: p.metrics,
+	})
 	p.buildEdge(web)
+	p.buildWatch(sender, texts)
 	return nil
 }
 
 func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
-	names := make([]string, len(p.nodes))
-	for i, n := range p.nodes {
-		names[i] = n.Name()
-	}
 	w, err := workers.New(workers.Config{
-		ID: p.holder, Pool: p.work.Pool(), Shop: s, Nodes: names, JobOpts: store.JobOpts, Stop: stopWorking,
+		ID: p.holder, Pool: p.work.Pool(), Shop: s, JobOpts: store.JobOpts, Stop: stopWorking,
 		Queues: map[string]int{
 			store.QueueAccess: 16, store.QueueMessages: 16, store.QueuePayments: 8,
-			store.QueueNodes: 2 * len(names), store.QueueHouse: 2,
+			store.QueueNodes: 2 * maxNodes, store.QueueHouse: 2,
 		},
 		Schedule: workers.Schedule{
 			Expire: p.config.ExpireEvery, Nodes: p.config.NodesEvery, Poll: p.config.PollEvery, Sweep: p.config.SweepEvery,
@@ -199,23 +182,28 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
+	if err := w.SetNodes(p.nodeNames()); err != nil {
+		return nil, fmt.Errorf("job queue: %w", err)
+	}
 	return w, nil
 }
 
 func (p *program) buildEdge(web *shop.Shop) {
+	p.prober = store.NewProber(string(p.config.DatabaseURL))
+	p.onClose(p.prober.Close)
 	p.health = api.NewHealth(version, p.probes()...)
-	edge := api.New(api.Config{
+	p.edge = api.New(api.Config{
 		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: p.front.Checkout,
 		Payment: p.readPayment, Settle: web.Settle, Health: p.health,
 		Proxies: p.config.proxies(), Gate: api.Gate(p.config.Gate),
 		Logger: p.log.Named("edge"), Metrics: p.metrics,
 	})
-	router := edge.Receivers()
+	router := p.edge.Receivers()
 	operations := router
 	if p.config.Operations != sharedListener {
 		operations = api.NewRouter()
 	}
-	edge.Operations(operations)
+	p.edge.Operations(operations)
 	operations.Handle("/metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
 	p.public, p.operations = router, operations
 }
@@ -259,5 +247,32 @@ func observeCalls(metrics prometheus.Registerer) func(host, op string, took time
 			outcome = shop.KindOf(err).String()
 		}
 		calls.WithLabelValues(host, op, outcome).Observe(took.Seconds())
+	}
+}
+
+// nodeMetrics tell what the checks of the nodes found.
+type nodeMetrics struct {
+	users, drift *prometheus.GaugeVec
+	resyncs      *prometheus.CounterVec
+}
+
+func newNodeMetrics(metrics prometheus.Registerer) nodeMetrics {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "sallyport", Subsystem: "node", Name: name, Help: help}
+	}
+	m := nodeMetrics{
+		users:   prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("users", "Users that the node lets in.")), []string{"node"}),
+		drift:   prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("drift", "How many more users the node let in at its last check than it should; negative: fewer.")), []string{"node"}),
+		resyncs: prometheus.NewCounterVec(prometheus.CounterOpts(opts("resyncs_total", "Full comparisons of the node.")), []string{"node"}),
+	}
+	metrics.MustRegister(m.users, m.drift, m.resyncs)
+	return m
+}
+
+func (m nodeMetrics) checked(c shop.NodeCheck) {
+	m.users.WithLabelValues(c.Node).Set(float64(c.Users))
+	m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
+	if c.Full {
+		m.resyncs.WithLabelValues(c.Node).Inc()
 	}
 }

@@ -137,10 +137,7 @@ func (p *program) buildCertificates(ctx context.Context) (err error) {
 	case tlsSelfSigned:
 		p.selfSigned, err = api.NewSelfSigned(api.SelfSignedConfig{
 			Host: p.config.publicHost(), Dir: p.config.TLSDir, Logger: p.log.Named("tls"),
-			Announce: func(ctx context.Context, pem []byte) error {
-				p.untilDone(ctx, "upload renewed certificate", func(ctx context.Context) error { return p.setWebhookTrusting(ctx, pem) })
-				return ctx.Err()
-			},
+			Announce: p.announceCertificate,
 		})
 		if err != nil {
 			return fmt.Errorf("TLS=selfsigned: %w", err)

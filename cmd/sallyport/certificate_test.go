@@ -50,7 +50,7 @@ func TestTheEdgesSettingsAreChecked(t *testing.T) {
 			switch {
 			case c.want == "" && err != nil:
 				t.Error(err)
-			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want+": want ") || strings.Contains(err.Error(), "\n")):
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want+": got ") || strings.Contains(err.Error(), "\n")):
 				t.Errorf("want %s alone: %v", c.want, err)
 			case err != nil && strings.Contains(err.Error(), "hunter2"):
 				t.Errorf("the key is shown: %v", err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap/zapcore"
+
+	"sallyport/shop"
 )
 
 // sharedListener, as OPERATIONS_LISTEN, puts the operators' pages on the listener
@@ -59,6 +61,11 @@ type config struct {
 	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s" doc:"how often each node is checked"`
 	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s" doc:"how often Crypto Pay is asked about unpaid invoices"`
 	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's own list of payments is compared with ours"`
+
+	OperatorChat     int64         `env:"OPERATOR_CHAT" doc:"the number of the Telegram chat that is told what is wrong, such as your own id; empty means nobody is"`
+	OperatorLanguage string        `env:"OPERATOR_LANGUAGE" envDefault:"en" doc:"in which it is told: 'en' or 'ru'"`
+	WatchEvery       time.Duration `env:"WATCH_EVERY" envDefault:"10s" doc:"how often every component is looked at"`
+	AlertAfter       time.Duration `env:"ALERT_AFTER" envDefault:"30s" doc:"how long something must be wrong before the operator is told, and well before the all-clear"`
 }
 
 func (c config) validate() error {
@@ -79,6 +86,8 @@ func (c config) validate() error {
 	check(min(c.AcquireTimeout, c.StatementTimeout) > 0, "DB_ACQUIRE_TIMEOUT, DB_STATEMENT_TIMEOUT", "times such as 2s")
 	check(min(c.ExpireEvery, c.NodesEvery, c.PollEvery, c.SweepEvery) >= 100*time.Millisecond,
 		"EXPIRE_EVERY, CHECK_NODES_EVERY, POLL_INVOICES_EVERY, SWEEP_PAYMENTS_EVERY", "times of at least 100ms")
+	check(min(c.WatchEvery, c.AlertAfter) >= 100*time.Millisecond, "WATCH_EVERY, ALERT_AFTER", "times of at least 100ms")
+	check(slices.Contains(shop.Languages(), shop.Language(c.OperatorLanguage)), "OPERATOR_LANGUAGE", "en or ru")
 	_, levelErr := zapcore.ParseLevel(c.LogLevel)
 	check(levelErr == nil, "LOG_LEVEL", "debug, info, warn or error")
 	check(regexp.MustCompile(`^[A-Z0-9]{2,10}(,[A-Z0-9]{2,10})*$`).MatchString(strings.Join(c.CryptoPayAssets, ",")),

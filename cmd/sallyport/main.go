@@ -30,6 +30,7 @@ func main() {
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the shop."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and exit."`
+	Webhook webhookCommand `cmd:"" help:"Look at the webhook, or change it by hand."`
 	Health  healthCommand  `cmd:"" help:"Ask the running shop how it is."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -8,6 +8,7 @@ import (
 
 	"sallyport/api"
 	"sallyport/bot"
+	"sallyport/shop"
 	"sallyport/store"
 	"sallyport/xray"
 )
@@ -16,124 +17,159 @@ const (
 	// freshOutside is how long a finding about an outside host may be reused:
 	// health must not become a load on it.
 	freshOutside = 2 * time.Second
-	// freshFailure is how long a failed delivery of Telegram's counts as news.
-	freshFailure = 2 * time.Minute
 	// vitalsBudget bounds how long a look at a node waits for the database.
 	vitalsBudget = 300 * time.Millisecond
 	// lateInbox, lateJobs and lateCheck are when waiting work means that something is wrong.
 	lateInbox = 20 * time.Second
 	lateJobs  = 30 * time.Second
 	lateCheck = time.Minute
+	// lateDelivery is how long a customer who has paid may wait for access.
+	lateDelivery = time.Minute
 )
 
 // probes returns what /healthz looks at. The database is looked at through a
 // connection of its own: the pools may be used up.
 func (p *program) probes() []api.Probe {
-	prober := store.NewProber(string(p.config.DatabaseURL))
-	p.onClose(prober.Close)
 	probes := []api.Probe{
-		{Names: []string{"database"}, Critical: true, Fresh: time.Second / 4, Look: lookAlone(prober.Ping)},
-		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: func(ctx context.Context) ([]api.Finding, error) {
-			v, err := prober.Vitals(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
-		}},
-		{Names: []string{"telegram", "webhook"}, Fresh: freshOutside, Look: p.lookAtTelegram},
-		{Names: []string{"cryptopay"}, Fresh: freshOutside, Look: lookAlone(p.gateway.Check)},
+		{
+			Names: []string{"database"}, Silent: api.CodeDatabaseUnreachable, Critical: true, Fresh: time.Second / 4,
+			Look: lookAlone(p.prober.Ping, api.CodeDatabaseUnreachable),
+		},
+		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: p.lookAtWork},
+		{Names: []string{"telegram"}, Silent: api.CodeTelegramUnreachable, Fresh: freshOutside, Look: lookAlone(p.client.Check, api.CodeTelegramRefused)},
+		{Names: []string{"webhook"}, Fresh: freshOutside, Look: p.lookAtWebhook},
+		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.gateway.Check, api.CodeCryptoPayRefused)},
+		{Names: []string{"catalogue"}, Look: p.lookAtCatalogue},
 	}
 	if p.certs != nil {
 		probes = append(probes, api.Probe{Names: []string{"certificate"}, Look: func(context.Context) ([]api.Finding, error) {
 			return []api.Finding{api.LookAtCertificate(p.certs, time.Now())}, nil
 		}})
 	}
-	for _, node := range p.nodes {
-		probes = append(probes, api.Probe{Names: []string{"node:" + node.Name()}, Fresh: time.Second, Look: p.lookAtNode(prober, node)})
+	for _, node := range *p.nodes.Load() {
+		probes = append(probes, api.Probe{
+			Names: []string{"node:" + node.Name()}, Silent: api.CodeNodeUnreachable, Fresh: time.Second, Look: p.lookAtNode(node),
+		})
 	}
 	return probes
 }
 
+// lookAtWork asks the database what waits.
+func (p *program) lookAtWork(ctx context.Context) ([]api.Finding, error) {
+	v, err := p.prober.Vitals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.vitals.Store(&seenVitals{at: time.Now(), vitals: v})
+	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
+}
+
+// lookAtCatalogue says whether the catalogue in force is the one in the file.
+func (p *program) lookAtCatalogue(context.Context) ([]api.Finding, error) {
+	if refused := p.refused.Load(); refused != nil {
+		reason := strings.ReplaceAll((*refused).Error(), "\n", "; ")
+		return []api.Finding{{State: api.StateDegraded, Code: api.CodeCatalogueInvalid, Reason: reason[:min(len(reason), maxReason)]}}, nil
+	}
+	return []api.Finding{{State: api.StateOK}}, nil
+}
+
+// maxReason bounds what /healthz quotes of an error.
+const maxReason = 300
+
 // lookAtNode asks the node whether it runs, and the database whether its users were
 // compared of late.
-func (p *program) lookAtNode(prober *store.Prober, node *xray.Node) func(context.Context) ([]api.Finding, error) {
+func (p *program) lookAtNode(node *xray.Node) func(context.Context) ([]api.Finding, error) {
 	return func(ctx context.Context) ([]api.Finding, error) {
 		if _, err := node.Uptime(ctx); err != nil {
 			return nil, fmt.Errorf("ask node: %w", err)
 		}
 		limit, cancel := context.WithTimeout(ctx, vitalsBudget)
 		defer cancel()
-		v, err := prober.Vitals(limit)
+		v, err := p.prober.Vitals(limit)
 		if err != nil {
 			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil //nolint:nilerr // the database has its own line
 		}
 		if age, known := v.NodeAges[node.Name()]; known && age > lateCheck {
-			return []api.Finding{{State: api.StateDegraded, Reason: "users not compared for " + age.Round(time.Second).String()}}, nil
+			return []api.Finding{{State: api.StateDegraded, Code: api.CodeNodeStale, Reason: "users not compared for " + age.Round(time.Second).String()}}, nil
 		}
 		return []api.Finding{{State: api.StateOK}}, nil
 	}
 }
 
-// lookAtTelegram asks whether Telegram answers, and whether it can deliver to us.
-func (p *program) lookAtTelegram(ctx context.Context) ([]api.Finding, error) {
-	info, err := p.client.WebhookInfo(ctx)
+// lookAtWebhook asks Telegram whether it can deliver to us.
+func (p *program) lookAtWebhook(ctx context.Context) ([]api.Finding, error) {
+	fault, reason, err := p.keeper.Look(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask telegram: %w", err)
 	}
-	return []api.Finding{{State: api.StateOK}, webhookFinding(info, p.config.under(api.TelegramPath), time.Now())}, nil
-}
-
-func webhookFinding(info bot.WebhookInfo, ours string, now time.Time) api.Finding {
-	failed := now.Sub(time.Unix(info.LastErrorDate, 0))
-	switch {
-	case info.URL == "":
-		return api.Finding{State: api.StateDegraded, Reason: "no webhook is set: nothing is delivered"}
-	case info.URL != ours:
-		return api.Finding{State: api.StateDegraded, Reason: "the webhook is set to another address: somebody else uses this bot's token"}
-	case failed < freshFailure && info.Pending > 0:
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d updates cannot be delivered: %s", info.Pending, info.LastErrorMessage)}
-	default:
-		return api.Finding{State: api.StateOK}
+	code, isComplaint := map[bot.Fault]string{
+		bot.FaultMissing: api.CodeWebhookMissing, bot.FaultElsewhere: api.CodeWebhookElsewhere,
+		bot.FaultRefused: api.CodeWebhookFailing, bot.FaultUntrusted: api.CodeWebhookFailing, bot.FaultFailing: api.CodeWebhookFailing,
+		bot.FaultBehind: api.CodeWebhookBehind,
+	}[fault]
+	if !isComplaint {
+		return []api.Finding{{State: api.StateOK}}, nil
 	}
+	return []api.Finding{{State: api.StateDegraded, Code: code, Reason: reason}}, nil
 }
 
 // lookAlone makes a look at one component of a call that fails when it is not well.
-func lookAlone(call func(context.Context) error) func(context.Context) ([]api.Finding, error) {
+// refused is the code if the other side answers, but refuses us.
+func lookAlone(call func(context.Context) error, refused string) func(context.Context) ([]api.Finding, error) {
 	return func(ctx context.Context) ([]api.Finding, error) {
-		if err := call(ctx); err != nil {
+		err := call(ctx)
+		switch {
+		case err == nil:
+			return []api.Finding{{State: api.StateOK}}, nil
+		case shop.KindOf(err) == shop.KindInternal:
+			return []api.Finding{{State: api.StateFail, Code: refused, Reason: err.Error()}}, nil
+		default:
 			return nil, err
 		}
-		return []api.Finding{{State: api.StateOK}}, nil
 	}
+}
+
+func degraded(code, reason string, args ...any) api.Finding {
+	return api.Finding{State: api.StateDegraded, Code: code, Reason: fmt.Sprintf(reason, args...)}
 }
 
 func inboxFinding(v store.Vitals) api.Finding {
 	switch {
 	case v.OldestUpdate > lateInbox:
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second))}
+		return degraded(api.CodeInboxLate, "%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second))
 	case v.DeadUpdates+v.DeadLetters > 0:
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d updates and %d deliveries put aside in the last day", v.DeadUpdates, v.DeadLetters)}
+		return degraded(api.CodeInboxDead, "%d updates and %d deliveries were put aside", v.DeadUpdates, v.DeadLetters)
 	default:
 		return api.Finding{State: api.StateOK}
 	}
 }
 
 func jobsFinding(v store.Vitals) api.Finding {
+	var all store.JobVitals
+	for _, job := range v.Jobs {
+		all.Waiting += job.Waiting
+		all.Oldest = max(all.Oldest, job.Oldest)
+		all.Dead += job.Dead
+	}
 	switch {
-	case v.OldestJob > lateJobs:
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d jobs are owed, the oldest for %s", v.OwedJobs, v.OldestJob.Round(time.Second))}
+	case all.Oldest > lateJobs:
+		return degraded(api.CodeJobsLate, "%d jobs are owed, the oldest for %s", all.Waiting, all.Oldest.Round(time.Second))
 	case len(v.IdleJobs) > 0:
-		return api.Finding{State: api.StateDegraded, Reason: "no success for long: " + strings.Join(v.IdleJobs, ", ")}
-	case v.DeadJobs > 0:
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d jobs given up in the last day", v.DeadJobs)}
+		return degraded(api.CodeJobsIdle, "no success for long: %s", strings.Join(v.IdleJobs, ", "))
+	case all.Dead > 0:
+		return degraded(api.CodeJobsDead, "%d jobs were given up in the last day", all.Dead)
 	default:
 		return api.Finding{State: api.StateOK}
 	}
 }
 
 func paymentsFinding(v store.Vitals) api.Finding {
-	if v.FlaggedPayments > 0 {
-		return api.Finding{State: api.StateDegraded, Reason: fmt.Sprintf("%d payments flagged for an operator in the last day", v.FlaggedPayments)}
+	switch {
+	case v.Undelivering > lateDelivery:
+		return degraded(api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second))
+	case v.FlaggedPayments > 0:
+		return degraded(api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments)
+	default:
+		return api.Finding{State: api.StateOK}
 	}
-	return api.Finding{State: api.StateOK}
 }

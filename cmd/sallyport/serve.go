@@ -110,7 +110,10 @@ func (p *program) run(ctx context.Context) error {
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.keepCertificate(ctx, up); return nil })
-	g.Go(func() error { p.introduce(ctx); return nil })
+	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.watch.Run, p.reloadOnSignal} {
+		g.Go(func() error { do(ctx); return nil })
+	}
+	g.Go(func() error { p.keepWebhook(ctx, up); return nil })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -177,9 +180,11 @@ func (p *program) whenUp(ctx context.Context) (started bool) {
 		if err := migrate(ctx, p.config, p.log); err != nil {
 			return err
 		}
-		if _, err := p.work.Beat(ctx, p.holder, deadAfter); err != nil {
+		_, eldest, err := p.work.Beat(ctx, p.holder, deadAfter)
+		if err != nil {
 			return fmt.Errorf("first sign of life: %w", err)
 		}
+		p.eldest.Store(eldest)
 		return p.workers.Start(context.WithoutCancel(ctx))
 	})
 }
@@ -232,8 +237,10 @@ func (p *program) live(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		jobs, err := p.work.Beat(ctx, p.holder, deadAfter)
-		if err != nil && ctx.Err() == nil {
+		jobs, eldest, err := p.work.Beat(ctx, p.holder, deadAfter)
+		if err == nil {
+			p.eldest.Store(eldest)
+		} else if ctx.Err() == nil {
 			p.log.Warn("no sign of life given", zap.Error(err))
 		}
 		if jobs > 0 {

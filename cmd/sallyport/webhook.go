@@ -2,43 +2,119 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
 	"time"
 
 	"go.uber.org/zap"
 
 	"sallyport/api"
 	"sallyport/bot"
+	"sallyport/outbound"
 	"sallyport/shop"
 )
 
-// introduce tells Telegram where to deliver and what the bot's commands are.
-func (p *program) introduce(ctx context.Context) {
-	p.untilDone(ctx, "set webhook", p.setWebhook)
-	p.untilDone(ctx, "set commands", func(ctx context.Context) error {
-		err := p.front.Introduce(ctx)
-		if shop.KindOf(err) == shop.KindInternal && err != nil {
-			p.log.Error("commands not set", zap.Error(err)) // refused for good: the bot works without them
-			return nil
-		}
+const (
+	// hearEvery is how often a process asks which secrets are good.
+	hearEvery = time.Second
+	// spread is how long a new secret is given to become known to every process
+	// before Telegram is told.
+	spread = 3 * time.Second
+	// secretGrace is how long the secret before is still taken.
+	secretGrace = time.Hour
+	// introduceEvery is how often it is looked at whether the bot presents itself as it should.
+	introduceEvery = time.Hour
+)
+
+// webhook is the webhook as it should be.
+func (p *program) webhook() bot.Webhook {
+	w := p.config.webhook()
+	if p.selfSigned != nil {
+		w.Certificate = p.selfSigned.PEM()
+	}
+	return w
+}
+
+func (c config) webhook() bot.Webhook {
+	return bot.Webhook{URL: c.under(api.TelegramPath), Secret: string(c.WebhookSecret), MaxConnections: c.MaxWebhooks}
+}
+
+// keepWebhook tells Telegram where to deliver, and keeps that so until ctx ends. A new secret is made known to every process before
+// Telegram uses it, and the old one is taken for a while after: nothing that is
+// delivered meanwhile is refused.
+func (p *program) keepWebhook(ctx context.Context, up <-chan struct{}) {
+	select {
+	case <-up:
+	case <-ctx.Done():
+		return
+	}
+	digest := sha256.Sum256([]byte(p.config.WebhookSecret))
+	news := false
+	p.untilDone(ctx, "announce secret", func(ctx context.Context) (err error) {
+		known, err := p.work.AnnounceSecret(ctx, digest)
+		news = news || known
 		return err
 	})
+	if news && !p.eldest.Load() {
+		select {
+		case <-time.After(spread):
+		case <-ctx.Done():
+			return
+		}
+	}
+	p.untilDone(ctx, "set webhook", p.keeper.Set)
+	p.untilDone(ctx, "supersede secrets", func(ctx context.Context) error { return p.work.SupersedeSecrets(ctx, digest) })
+	p.keeper.Run(ctx)
 }
 
-func (p *program) setWebhook(ctx context.Context) error {
-	if p.selfSigned == nil {
-		return p.setWebhookTrusting(ctx, nil)
+// hearSecrets has the edge take what Telegram sends with any secret that is good,
+// until ctx ends.
+func (p *program) hearSecrets(ctx context.Context) {
+	tick := time.NewTicker(hearEvery)
+	defer tick.Stop()
+	for {
+		if digests, err := p.web.Secrets(ctx, secretGrace); err == nil { // otherwise those known stay
+			p.edge.Accept(digests)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
-	return p.setWebhookTrusting(ctx, p.selfSigned.PEM())
 }
 
-// setWebhookTrusting tells Telegram the webhook, and the certificate to trust there
-// if it is one of our own.
-func (p *program) setWebhookTrusting(ctx context.Context, certificate []byte) error {
-	webhook := bot.Webhook{
-		URL: p.config.under(api.TelegramPath), Secret: string(p.config.WebhookSecret), MaxConnections: p.config.MaxWebhooks,
-		Certificate: certificate,
+// keepIntroduced tells Telegram how the bot presents itself, now and again.
+func (p *program) keepIntroduced(ctx context.Context) {
+	tick := time.NewTicker(introduceEvery)
+	defer tick.Stop()
+	for {
+		p.untilDone(ctx, "introduce", func(ctx context.Context) error {
+			err := p.front.Introduce(ctx)
+			if err != nil && shop.KindOf(err) == shop.KindInternal {
+				p.log.Error("bot not introduced", zap.Error(err)) // refused for good: the bot works without
+				return nil
+			}
+			return err
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
-	return p.client.SetWebhook(ctx, webhook)
+}
+
+// announceCertificate has Telegram trust the next certificate of our own.
+func (p *program) announceCertificate(ctx context.Context, pem []byte) error {
+	p.untilDone(ctx, "upload renewed certificate", func(ctx context.Context) error {
+		w := p.config.webhook()
+		w.Certificate = pem
+		return p.client.SetWebhook(ctx, w)
+	})
+	return ctx.Err()
 }
 
 // untilDone tries again and again, ever more rarely, until do succeeds or ctx ends;
@@ -60,4 +136,84 @@ func (p *program) untilDone(ctx context.Context, what string, do func(context.Co
 		case <-time.After(pause):
 		}
 	}
+}
+
+// webhookCommand looks at the webhook or changes it by hand. The running shop sets
+// it by itself.
+type webhookCommand struct {
+	Info   webhookInfoCommand   `cmd:"" help:"Show what Telegram knows of the webhook."`
+	Set    webhookSetCommand    `cmd:"" help:"Tell Telegram the webhook, as the running shop does by itself."`
+	Delete webhookDeleteCommand `cmd:"" help:"Have Telegram deliver nowhere: what comes waits there for a day. A running shop sets it again."`
+}
+
+type webhookInfoCommand struct{}
+
+// Run prints what Telegram knows of the webhook.
+func (webhookInfoCommand) Run(ctx context.Context, out io.Writer) error {
+	_, client, err := telegramClient()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	info, err := client.WebhookInfo(ctx)
+	if err != nil {
+		return fmt.Errorf("ask telegram: %w", err)
+	}
+	text, err := json.MarshalIndent(info, "", "  ")
+	if err != nil {
+		return fmt.Errorf("show webhook: %w", err)
+	}
+	_, err = fmt.Fprintln(out, string(text))
+	return err //nolint:wrapcheck // standard output names itself
+}
+
+type webhookSetCommand struct{}
+
+// Run tells Telegram the webhook. With TLS=selfsigned the certificate in TLS_DIR goes
+// with it.
+func (webhookSetCommand) Run(ctx context.Context, out io.Writer) error {
+	c, client, err := telegramClient()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	w := c.webhook()
+	if c.TLS == tlsSelfSigned {
+		certificate, err := api.NewSelfSigned(api.SelfSignedConfig{Host: c.publicHost(), Dir: c.TLSDir})
+		if err != nil {
+			return fmt.Errorf("TLS=selfsigned: %w", err)
+		}
+		w.Certificate = certificate.PEM()
+	}
+	if err := client.SetWebhook(ctx, w); err != nil {
+		return fmt.Errorf("set webhook: %w", err)
+	}
+	_, err = fmt.Fprintln(out, "Telegram delivers to", w.URL)
+	return err //nolint:wrapcheck // standard output names itself
+}
+
+type webhookDeleteCommand struct{}
+
+// Run has Telegram deliver nowhere.
+func (webhookDeleteCommand) Run(ctx context.Context, out io.Writer) error {
+	_, client, err := telegramClient()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.DeleteWebhook(ctx); err != nil {
+		return fmt.Errorf("delete webhook: %w", err)
+	}
+	_, err = fmt.Fprintln(out, "Telegram delivers nowhere; updates wait there for a day")
+	return err //nolint:wrapcheck // standard output names itself
+}
+
+// telegramClient returns a client for one call from the command line.
+func telegramClient() (config, *bot.Client, error) {
+	c, err := readConfig()
+	if err != nil {
+		return config{}, nil, err
+	}
+	host := outbound.New(outbound.Config{Name: "telegram", Timeout: telegramBudget})
+	return c, bot.NewClient(string(c.BotToken), c.TelegramAPI, host), nil
 }

@@ -34,6 +34,7 @@ const (
 	testBotToken = "123456:AAHnotarealtokenbutlongenough000000"
 	testPayToken = "777:AAnotarealtokeneither00000000000000000"
 	testSecret   = "a-secret-that-is-long-enough"
+	operatorChat = 77
 )
 
 // world is the program as main runs it, on real PostgreSQL and real Xray, between
@@ -104,6 +105,7 @@ func newWorld(t *testing.T) *world {
 		DatabaseURL: secret(w.throughProxy(database)), WebConns: 8, WorkConns: 7, AcquireTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
 		Catalogue: w.writeCatalogue(), Listen: app, Operations: sharedListener, Timezone: "UTC", LogLevel: "debug",
 		ExpireEvery: 300 * time.Millisecond, NodesEvery: 300 * time.Millisecond, PollEvery: time.Second, SweepEvery: 2 * time.Second,
+		OperatorChat: operatorChat, OperatorLanguage: "en", WatchEvery: 200 * time.Millisecond, AlertAfter: 500 * time.Millisecond,
 	}
 	return w
 }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"sallyport/api"
+	"sallyport/bot"
+	"sallyport/shop"
+	"sallyport/store"
+)
+
+// desk is where incidents are told to the operator, and remembered.
+type desk struct {
+	store    *store.Store
+	operator *bot.Operator // nil if there is no chat for alerts
+	log      *zap.Logger
+}
+
+// Incidents returns those that were told of and are not over.
+func (d desk) Incidents(ctx context.Context) ([]api.Incident, error) {
+	open, err := d.store.Incidents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	incidents := make([]api.Incident, len(open))
+	for i, known := range open {
+		incidents[i] = api.Incident(known)
+	}
+	return incidents, nil
+}
+
+// Begins tells of an incident. One that cannot be remembered, because it is the
+// database that is away, counts as told.
+func (d desk) Begins(ctx context.Context, i api.Incident) error {
+	if err := d.tell(ctx, i, time.Time{}); err != nil {
+		return err
+	}
+	if err := d.store.OpenIncident(ctx, store.Incident(i)); err != nil {
+		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.Error(err))
+	}
+	return nil
+}
+
+// Ends tells that an incident is over.
+func (d desk) Ends(ctx context.Context, i api.Incident, over time.Time) error {
+	if err := d.tell(ctx, i, over); err != nil {
+		return err
+	}
+	return d.store.CloseIncident(ctx, i.Component, i.Code)
+}
+
+func (d desk) tell(ctx context.Context, i api.Incident, over time.Time) error {
+	if d.operator == nil {
+		return nil
+	}
+	return d.operator.Tell(ctx, bot.Alert{Component: i.Component, Code: i.Code, Reason: i.Reason, Since: i.Since, Over: over})
+}
+
+func (p *program) buildWatch(sender *bot.Sender, texts *bot.Texts) {
+	d := desk{store: p.work, log: p.log.Named("watch")}
+	if p.config.OperatorChat != 0 {
+		d.operator = bot.NewOperator(sender, texts, p.config.OperatorChat, shop.Language(p.config.OperatorLanguage))
+	}
+	p.watch = api.NewWatch(api.WatchConfig{
+		Look: p.health.Report, Desk: d, OnDuty: p.eldest.Load,
+		Every: p.config.WatchEvery, Lasts: p.config.AlertAfter, Logger: d.log,
+	})
+	p.metrics.MustRegister(&vitalsCollector{program: p})
+}
+
+// vitalsCollector tells Prometheus what the last look found.
+type vitalsCollector struct{ program *program }
+
+// gauge describes one metric of the vitalsCollector.
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sallyport_"+name, help, labels, nil)
+}
+
+// vitalDescs are the metrics of the vitalsCollector.
+type vitalDescs struct {
+	component, inbox, inboxAge, dead, letters, flagged, orders, undelivering, jobs, jobsAge, jobsDead, nodeAge *prometheus.Desc
+}
+
+func newVitalDescs() vitalDescs {
+	return vitalDescs{
+		component:    gauge("component_status", "How each component of /healthz is: 0 ok, 1 degraded, 2 fail.", "component", "code"),
+		inbox:        gauge("inbox_waiting", "Updates that wait to be handled."),
+		inboxAge:     gauge("inbox_oldest_seconds", "For how long the oldest of them has waited."),
+		dead:         gauge("inbox_dead", "Updates that were given up and not reviewed."),
+		letters:      gauge("dead_letters", "Deliveries that were not understood and not reviewed."),
+		flagged:      gauge("payments_flagged", "Payment events that were flagged and not reviewed."),
+		orders:       gauge("orders", "Orders that wait: open ones for money, undelivered ones for a node.", "state"),
+		undelivering: gauge("orders_undelivered_seconds", "For how long the oldest undelivered order has been paid."),
+		jobs:         gauge("jobs_waiting", "Jobs that wait, by kind.", "kind"),
+		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has waited, by kind.", "kind"),
+		jobsDead:     gauge("jobs_discarded", "Jobs that were given up within a day, by kind.", "kind"),
+		nodeAge:      gauge("node_checked_age_seconds", "How long ago the last check reached the node.", "node"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *vitalsCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
+
+// Collect implements prometheus.Collector.
+func (c *vitalsCollector) Collect(out chan<- prometheus.Metric) {
+	d := newVitalDescs()
+	send := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	if c.program.watch != nil {
+		for name, component := range c.program.watch.Last().Components {
+			code := component.Code
+			if code == "" {
+				code = component.State
+			}
+			send(d.component, map[string]float64{api.StateDegraded: 1, api.StateFail: 2}[component.State], name, code)
+		}
+	}
+	seen := c.program.vitals.Load()
+	if seen == nil || time.Since(seen.at) > vitalsStale {
+		return // better no number than an old one
+	}
+	v := seen.vitals
+	send(d.inbox, float64(v.WaitingUpdates))
+	send(d.inboxAge, v.OldestUpdate.Seconds())
+	send(d.dead, float64(v.DeadUpdates))
+	send(d.letters, float64(v.DeadLetters))
+	send(d.flagged, float64(v.FlaggedPayments))
+	send(d.orders, float64(v.OpenOrders), "open")
+	send(d.orders, float64(v.Undelivered), "undelivered")
+	send(d.undelivering, v.Undelivering.Seconds())
+	for kind, job := range v.Jobs {
+		send(d.jobs, float64(job.Waiting), kind)
+		send(d.jobsAge, job.Oldest.Seconds(), kind)
+		send(d.jobsDead, float64(job.Dead), kind)
+	}
+	for node, age := range v.NodeAges {
+		send(d.nodeAge, age.Seconds(), node)
+	}
+}
+
+// vitalsStale is when numbers of the database are too old to be told.
+const vitalsStale = time.Minute
+
+// seenVitals are numbers of the database, and when they were read.
+type seenVitals struct {
+	at     time.Time
+	vitals store.Vitals
+}

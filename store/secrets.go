@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// AnnounceSecret makes known that Telegram is about to be told a webhook secret, by
+// its digest. It reports whether other processes may not have heard of it yet. Safe
+// to repeat.
+func (s *Store) AnnounceSecret(ctx context.Context, digest [32]byte) (news bool, err error) {
+	n, err := s.exec(ctx, "announce secret", `
+		INSERT INTO webhook_secrets (digest) VALUES ($1)
+		ON CONFLICT (digest) DO UPDATE SET announced_at = now(), superseded_at = NULL
+		WHERE webhook_secrets.superseded_at IS NOT NULL`, digest[:])
+	return n == 1, err
+}
+
+// SupersedeSecrets says that Telegram was told the secret, so that all others end
+// after their grace. Safe to repeat.
+func (s *Store) SupersedeSecrets(ctx context.Context, digest [32]byte) error {
+	_, err := s.exec(ctx, "supersede secrets", `
+		UPDATE webhook_secrets SET superseded_at = now() WHERE digest <> $1 AND superseded_at IS NULL`, digest[:])
+	return err
+}
+
+// Secrets returns the digests of the webhook secrets that are good: the present
+// ones, and those superseded for less than grace.
+func (s *Store) Secrets(ctx context.Context, grace time.Duration) (digests [][32]byte, err error) {
+	err = s.use(ctx, "read secrets", func(ctx context.Context, conn *pgxpool.Conn) error {
+		found, err := column[[]byte](ctx, conn, `
+			SELECT digest FROM webhook_secrets WHERE superseded_at IS NULL OR superseded_at > now() - $1::interval`, grace)
+		for _, digest := range found {
+			digests = append(digests, [32]byte(digest))
+		}
+		return err
+	})
+	return digests, err
+}
