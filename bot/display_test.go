@@ -338,7 +338,7 @@ func (f *front) answerCheckouts(done <-chan error) error {
 	}
 }
 
-func TestTheMenuOfCommandsIsSetOncePerLanguage(t *testing.T) {
+func TestTheBotPresentsItselfInEveryLanguageOnce(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	f.write("/start")
@@ -347,5 +347,26 @@ func TestTheMenuOfCommandsIsSetOncePerLanguage(t *testing.T) {
 	}
 	if menu := f.telegram.Chat(ann).Commands; len(menu) != 8 || menu[0].Command != "start" {
 		t.Errorf("%+v", menu)
+	}
+	for code, want := range map[string]string{"": "Fast and private", "ru": "Быстрый и приватный", "de": "Fast and private"} {
+		var shown struct {
+			Description string `json:"description"`
+			Short       string `json:"short_description"`
+		}
+		for _, method := range []string{"getMyDescription", "getMyShortDescription"} {
+			f.must(f.client.Call(t.Context(), method, map[string]string{"language_code": code}, &shown))
+		}
+		if !strings.HasPrefix(shown.Description, want) || !strings.HasPrefix(shown.Short, want) {
+			t.Errorf("in %q: %+v", code, shown)
+		}
+	}
+	var menu struct {
+		Type string `json:"type"`
+	}
+	f.must(f.client.Call(t.Context(), "setChatMenuButton", map[string]string{"menu_button": `{"type":"web_app","text":"x","web_app":{"url":"https://old.example"}}`}, nil))
+	f.must(f.Introduce(t.Context()))
+	f.must(f.client.Call(t.Context(), "getChatMenuButton", nil, &menu))
+	if menu.Type != "commands" {
+		t.Errorf("the menu button is %q", menu.Type)
 	}
 }

@@ -54,7 +54,14 @@ func screens(p painter) map[string]Screen {
 		}
 		return v
 	}
+	alert := func(a Alert) Screen {
+		a.Component, a.Code, a.Since = "node:de1", "node_unreachable", moment
+		return Screen{Text: NewOperator(nil, p.texts, 0, p.lang).text(a)}
+	}
 	return map[string]Screen{
+		"alert_begins":    alert(Alert{Reason: "connection <refused>"}),
+		"alert_bare":      alert(Alert{}),
+		"alert_ends":      alert(Alert{Over: moment.Add(90 * time.Second)}),
 		"language":        p.language(),
 		"menu":            p.menu(p.text("menu.hello", fields{"Name": "Ann <3"})),
 		"plans":           p.plans(c),
