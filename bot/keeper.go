@@ -115,7 +115,6 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		k.fellAt = now
 	}
 	k.waiting = info.Pending
-	failed := now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh
 	switch {
 	case info.URL == "":
 		return FaultMissing, "no webhook is set"
@@ -126,16 +125,26 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		return FaultElsewhere, "it was set to another address at " + k.contested.UTC().Format(time.TimeOnly) + " UTC and is set right again"
 	case info.differs(want):
 		return FaultParameters, "its parameters differ"
-	case failed && strings.Contains(info.LastErrorMessage, "401"):
-		return FaultRefused, info.LastErrorMessage
-	case failed && want.Certificate != nil && strings.Contains(strings.ToLower(info.LastErrorMessage), "certificate"):
-		return FaultUntrusted, info.LastErrorMessage
-	case failed && info.Pending > 0:
-		return FaultFailing, fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
+	case now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh && info.delivers(want) != FaultNone:
+		return info.delivers(want), fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
 	case now.Sub(k.fellAt) > k.cfg.Behind:
 		return FaultBehind, fmt.Sprintf("%d updates wait", info.Pending)
 	default:
 		return FaultNone, ""
+	}
+}
+
+// delivers says what a failed delivery means.
+func (i WebhookInfo) delivers(want Webhook) Fault {
+	switch {
+	case strings.Contains(i.LastErrorMessage, "401"):
+		return FaultRefused
+	case want.Certificate != nil && strings.Contains(strings.ToLower(i.LastErrorMessage), "certificate"):
+		return FaultUntrusted
+	case i.Pending > 0:
+		return FaultFailing
+	default:
+		return FaultNone
 	}
 }
 

@@ -97,7 +97,7 @@ func TestAWebhookThatDiffersIsSetAgain(t *testing.T) {
 		{"fewer connections", fewer, nil, bot.FaultParameters, "its parameters differ", true},
 		{"fewer kinds", narrow, nil, bot.FaultParameters, "its parameters differ", true},
 		{"without our certificate", ours(), []byte("pem"), bot.FaultParameters, "its parameters differ", true},
-		{"another secret", failed("Wrong response from the webhook: 401 Unauthorized"), nil, bot.FaultRefused, "Wrong response from the webhook: 401 Unauthorized", true},
+		{"another secret", failed("Wrong response from the webhook: 401 Unauthorized"), nil, bot.FaultRefused, "3 updates wait: Wrong response from the webhook: 401 Unauthorized", true},
 		{"failing", failed("Connection refused"), nil, bot.FaultFailing, "3 updates wait: Connection refused", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestOurOwnCertificateIsUploadedAgainWhereItIsNotTrusted(t *testing.T) {
 	info.OwnCertificate, info.LastErrorDate = true, time.Now().Unix()
 	info.LastErrorMessage = "SSL error {error:0A000086:SSL routines::certificate verify failed}"
 	k := newKeeper(t, info, []byte("pem"))
-	k.finds(bot.FaultUntrusted, info.LastErrorMessage)
+	k.finds(bot.FaultUntrusted, "0 updates wait: "+info.LastErrorMessage)
 	if err := k.Keep(t.Context()); err != nil || k.sets != 1 {
 		t.Errorf("%v, set %d times", err, k.sets)
 	}
