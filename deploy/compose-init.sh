@@ -97,13 +97,15 @@ ask COVER_SITE '^[a-z0-9-]+(\.[a-z0-9-]+)+$' \
 [[ -s secrets/bot_token ]] || ask BOT_TOKEN '^[0-9]+:[A-Za-z0-9_-]+$' "The bot's token, from @BotFather"
 [[ -s secrets/cryptopay_token ]] || ask CRYPTOPAY_TOKEN '^[0-9]+:[A-Za-z0-9_-]+$' "The token of your app, from @CryptoBot"
 
-touch .env
+[[ ! -s .env || -z $(tail -c 1 .env) ]] || echo >>.env # a last line without its end
 for name in PUBLIC_URL COVER_SITE; do
 	if [[ -z $(known "$name") ]]; then
 		printf '%s=%s\n' "$name" "${!name}" >>.env
 		echo "added $name to .env"
 	fi
 done
+
+chmod 600 .env
 
 # Nobody else can enter the folder. The files in it are readable to all, because a container
 # is given single files, with the mode that they have here, and has a user of its own.
