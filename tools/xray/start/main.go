@@ -20,13 +20,14 @@ func main() {
 // run returns only if it fails: the process is Xray then.
 func run(arguments []string) error {
 	if len(arguments) < 2 {
-		return errors.New("usage: start SOCKET PROGRAM ARGUMENT...")
+		return errors.New("want a socket, a program and its arguments")
 	}
 	if err := removeSocket(arguments[0]); err != nil {
 		return err
 	}
 	program := arguments[1:]
-	return fmt.Errorf("%s: %w", program[0], syscall.Exec(program[0], program, os.Environ()))
+	err := syscall.Exec(program[0], program, os.Environ()) //nolint:gosec // whoever starts us could start it, too
+	return fmt.Errorf("%s: %w", program[0], err)
 }
 
 // removeSocket removes a socket's file, and nothing else that may lie at the path.
@@ -36,9 +37,12 @@ func removeSocket(path string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return err
+		return fmt.Errorf("look for a socket: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%s is no socket", path)
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove a socket: %w", err)
+	}
+	return nil
 }
