@@ -32,7 +32,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["/xray", "api", "statssys", "--server=unix:///run/xray/api.sock"]
 ENTRYPOINT ["/start", "/run/xray/api.sock", "/xray"]
-CMD ["run", "-c", "/run/secrets/xray_config"]
+CMD ["run", "-format", "json", "-c", "/run/secrets/xray_config"]
 
 FROM scratch AS sallyport
 ARG VERSION=development
