@@ -145,7 +145,10 @@ func (i *image) own(t *testing.T, path string) {
 func (i *image) mount(t *testing.T, path string) {
 	t.Helper()
 	path = filepath.Join(i.root, path)
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	i.own(t, path)
