@@ -128,6 +128,9 @@ func freePort(t *testing.T) int {
 func (i *image) place(t *testing.T, path, text string, mode fs.FileMode) {
 	t.Helper()
 	path = filepath.Join(i.root, path)
+	if err := os.RemoveAll(path); err != nil { // one that may only be read
+		t.Fatal(err)
+	}
 	write(t, path, text)
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
@@ -225,9 +228,15 @@ func TestTheShopServesInItsImage(t *testing.T) {
 		i.place(t, "/run/secrets/"+secret.Source, read(t, p.Secrets[secret.Source].File), 0o444)
 	}
 	i.place(t, "/run/secrets/database_url", server.Database(t)+"\n", 0o444)
-	i.place(t, *app.Environment["CATALOGUE"], read(t, filepath.Join(dir, "config", "catalogue.yaml")), 0o644)
+	for _, volume := range app.Volumes {
+		switch volume.Source {
+		case filepath.Join(dir, "config"):
+			i.place(t, volume.Target+"/catalogue.yaml", read(t, filepath.Join(volume.Source, "catalogue.yaml")), 0o644)
+		case "node":
+			i.mount(t, volume.Target)
+		}
+	}
 	i.place(t, "/etc/hosts", "127.0.0.1 localhost\n", 0o644) // as an engine does
-	i.mount(t, "/run/xray")
 	changed := map[string]string{
 		"LISTEN":            "127.0.0.1:" + strconv.Itoa(freePort(t)),
 		"HTTP_LISTEN":       "127.0.0.1:" + strconv.Itoa(freePort(t)),
