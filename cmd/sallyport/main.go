@@ -28,11 +28,11 @@ func main() {
 
 // commands are the program's subcommands.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the shop."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and exit."`
-	Webhook webhookCommand `cmd:"" help:"Look at the webhook, or change it by hand."`
-	Health  healthCommand  `cmd:"" help:"Ask the running shop how it is."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve   serveCommand    `cmd:"" help:"Run the shop."`
+	Migrate migrateCommands `cmd:"" help:"Bring the database up to date, or say how it is."`
+	Webhook webhookCommand  `cmd:"" help:"Look at the webhook, or change it by hand."`
+	Health  healthCommand   `cmd:"" help:"Ask the running shop how it is."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
 func run(ctx context.Context, arguments []string, out io.Writer) error {
