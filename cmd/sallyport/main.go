@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "sallyport:", err)
+		if !errors.Is(err, errReported) {
+			fmt.Fprintln(os.Stderr, "sallyport:", err)
+		}
 		os.Exit(1)
 	}
 }
@@ -32,6 +35,7 @@ type commands struct {
 	Migrate migrateCommands `cmd:"" help:"Bring the database up to date, or say how it is."`
 	Webhook webhookCommand  `cmd:"" help:"Look at the webhook, or change it by hand."`
 	Health  healthCommand   `cmd:"" help:"Ask the running shop how it is."`
+	Doctor  doctorCommand   `cmd:"" help:"Look at all that the shop needs, and say what to do."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
