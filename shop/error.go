@@ -61,6 +61,7 @@ var (
 	ErrWrongAsset    error = &Error{Kind: KindInvalid, Key: "wrong_asset"}
 	ErrUnknownOrder  error = &Error{Kind: KindNotFound, Key: "unknown_order"}
 	ErrOrderPaid     error = &Error{Kind: KindConflict, Key: "order_already_paid"}
+	ErrRefunded      error = &Error{Kind: KindConflict, Key: "refunded"}
 	ErrLaneLost      error = &Error{Kind: KindConflict, Key: "lane_lost"} // another process has taken the lane
 	ErrHoldsResource error = &Error{Kind: KindInternal, Key: "holds_resource"}
 )

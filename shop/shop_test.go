@@ -29,6 +29,7 @@ type world struct {
 	store     *store.Store
 	node      *shoptest.Node
 	gateway   *shoptest.Gateway
+	stars     *shoptest.Gateway
 	messenger *shoptest.Messenger
 
 	mu    sync.Mutex
@@ -40,7 +41,8 @@ const anna = shop.UserID(1001)
 func setup(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(),
+		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(shop.CryptoBot),
+		stars:     shoptest.NewGateway(shop.Stars),
 		messenger: &shoptest.Messenger{}, clock: time.Now().UTC().Truncate(time.Microsecond),
 	}
 	w.Shop = w.shopWith(w.node)
@@ -55,8 +57,9 @@ func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	sold := catalogue()
 	c.Store(&sold)
 	return shop.New(shop.Config{
-		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Gateway: w.gateway, Messenger: w.messenger,
-		Assets: []string{"USDT"}, Now: w.now,
+		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
+		Gateways: map[shop.Provider]shop.Gateway{shop.CryptoBot: w.gateway, shop.Stars: struct{ shop.Gateway }{w.stars}}, // not a Poller
+		Assets:   []string{"USDT"}, Now: w.now,
 	})
 }
 
@@ -81,7 +84,7 @@ func (w *world) must(err error) {
 
 func (w *world) order() shop.Order {
 	w.t.Helper()
-	o, err := w.PlaceOrder(w.t.Context(), anna, "basic", "30d")
+	o, err := w.PlaceOrder(w.t.Context(), anna, "basic", "30d", shop.CryptoBot)
 	w.must(err)
 	return o
 }
@@ -400,16 +403,16 @@ func TestSameWishReturnsTheSameOrder(t *testing.T) {
 	if again := w.order(); again.ID != first.ID {
 		t.Error("a repeated press made a second order")
 	}
-	other, err := w.PlaceOrder(t.Context(), anna, "basic", "90d")
+	other, err := w.PlaceOrder(t.Context(), anna, "basic", "90d", shop.CryptoBot)
 	w.must(err)
 	if old, _ := w.OrderOf(t.Context(), anna, first.ID); old.Status != shop.OrderCancelled || other.ID == first.ID {
 		t.Errorf("%+v", old)
 	}
 	w.pass(shop.OrderLifetime)
-	if late, err := w.PlaceOrder(t.Context(), anna, "basic", "90d"); err != nil || late.ID == other.ID {
+	if late, err := w.PlaceOrder(t.Context(), anna, "basic", "90d", shop.CryptoBot); err != nil || late.ID == other.ID {
 		t.Error("an order whose time is over was given again", err)
 	}
-	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d"); !errors.Is(err, shop.ErrNoOffer) {
+	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d", shop.CryptoBot); !errors.Is(err, shop.ErrNoOffer) {
 		t.Error(err)
 	}
 }
@@ -544,8 +547,12 @@ func TestCheckoutOfAnythingUnknownIsRefused(t *testing.T) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
-	o := w.order()
+	o := w.orderInStars()
 	w.must(w.CheckCheckout(t.Context(), o.ID.String(), anna, o.Price))
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	if err := w.CheckCheckout(t.Context(), o.ID.String(), anna, o.Price); !errors.Is(err, shop.ErrNotPayable) {
+		t.Error("a cancelled order may be paid", err)
+	}
 }
 
 func TestLanguageMustBeSpoken(t *testing.T) {

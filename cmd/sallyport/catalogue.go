@@ -30,6 +30,7 @@ type planFile struct {
 type periodFile struct {
 	Length string `yaml:"length" doc:"days such as '30d', or whole seconds such as '45s' or '12h'; at most '3660d'; each once"`
 	RUB    string `yaml:"rub" doc:"the price in roubles, in quotes, such as '149' or '149.50'"`
+	Stars  string `yaml:"stars" doc:"the price in Telegram Stars, a whole number from 1 to 10000; without one it is not sold for Stars"`
 }
 
 type nodeFile struct {
@@ -52,6 +53,7 @@ const (
 	maxPeriods     = 12
 	maxDescription = 300
 	maxNodes       = 10
+	maxStars       = 10000 // of one price
 )
 
 // readCatalogue reads the catalogue's file and reports every problem at once.
@@ -117,19 +119,33 @@ func (p planFile) plan() (shop.Plan, error) {
 	}
 	seen := make(map[string]bool)
 	for _, period := range p.Periods {
-		length, err := shop.ParsePeriod(shop.PeriodID(period.Length))
-		price, priceErr := shop.ParseMoney(period.RUB, "RUB")
-		if priceErr != nil || price.Minor <= 0 {
-			priceErr = fmt.Errorf("period %q: rub: want a price such as \"149\" or \"149.50\"", period.Length)
-		}
+		sold, err := period.period()
 		if seen[period.Length] || len(period.Length) > 12 {
 			err = errors.Join(err, fmt.Errorf("period %q: want each once, at most 12 characters", period.Length))
 		}
 		seen[period.Length] = true
-		problems = append(problems, err, priceErr)
-		plan.Periods = append(plan.Periods, shop.Period{ID: shop.PeriodID(period.Length), Length: length, Price: price})
+		problems = append(problems, err)
+		plan.Periods = append(plan.Periods, sold)
 	}
 	return plan, errors.Join(problems...)
+}
+
+func (p periodFile) period() (shop.Period, error) {
+	id := shop.PeriodID(p.Length)
+	length, err := shop.ParsePeriod(id)
+	problems := []error{err}
+	price, err := shop.ParseMoney(p.RUB, "RUB")
+	if err != nil || price.Minor <= 0 {
+		problems = append(problems, fmt.Errorf("period %q: rub: want a price such as \"149\" or \"149.50\"", p.Length))
+	}
+	sold := shop.Period{ID: id, Length: length, Price: price}
+	if p.Stars != "" {
+		sold.Stars, err = shop.ParseMoney(p.Stars, shop.XTR)
+		if err != nil || sold.Stars.Minor < 1 || sold.Stars.Minor > maxStars {
+			problems = append(problems, fmt.Errorf("period %q: stars: want a whole number from 1 to %d, or nothing", p.Length, maxStars))
+		}
+	}
+	return sold, errors.Join(problems...)
 }
 
 func texts(byCode map[string]string) map[shop.Language]string {
