@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 
 	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
@@ -163,6 +164,11 @@ func (b *Bot) press(ctx context.Context, t turn, data string) (answer, error) {
 		return t.stale(), nil
 	}
 	a, err := handle(ctx, t, words[1:])
+	for rule, text := range map[error]string{shop.ErrPrepaid: "limit.prepaid", shop.ErrManyOrders: "limit.orders"} {
+		if errors.Is(err, rule) {
+			return answer{screen: t.paint.menu(t.paint.text(text, nil))}, nil
+		}
+	}
 	switch shop.KindOf(err) {
 	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
 		return t.stale(), nil

@@ -18,6 +18,13 @@ type PeriodID string
 type Catalogue struct {
 	Plans   []Plan
 	Support string // the contact that customers are given, such as "@name"
+	Limits  Limits
+}
+
+// Limits are what one customer may do; zero means no limit.
+type Limits struct {
+	Prepaid time.Duration // how far ahead access may be bought
+	Orders  int           // how many orders may be placed in an hour
 }
 
 // Plan is a product: the same access, sold for several periods.

@@ -111,6 +111,8 @@ type Orders interface {
 	// PlaceOrder returns the user's open order if keep accepts it; otherwise it
 	// cancels that one and stores fresh, with its jobs, in one transaction.
 	PlaceOrder(ctx context.Context, fresh Order, keep func(Order) bool, jobs []Job) (Order, error)
+	// OrdersSince returns how many orders the user has placed since then.
+	OrdersSince(ctx context.Context, id UserID, since time.Time) (int, error)
 	// Order returns the order, or ErrUnknownOrder.
 	Order(ctx context.Context, id OrderID) (Order, error)
 	// CloseOrder moves an open order to status; it reports whether it was open.
@@ -132,7 +134,7 @@ type Orders interface {
 // PlaceOrder makes the customer's order for an offer, to be paid by way of a
 // provider, and sees to its invoice. The same wish repeated while its order is open
 // returns that order; another wish replaces it. It returns ErrNoOffer for what is
-// not sold.
+// not sold, and ErrPrepaid or ErrManyOrders for what is beyond the catalogue's limits.
 func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period PeriodID, p Provider) (Order, error) {
 	offer, err := s.Catalogue().Quote(plan, period)
 	if err != nil {
@@ -143,8 +145,35 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 	if err != nil {
 		return Order{}, err
 	}
+	if err := s.withinLimits(ctx, fresh); err != nil {
+		return Order{}, err
+	}
 	keep := func(open Order) bool { return open.Payable(now) && open.same(fresh) }
 	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID}})
+}
+
+// withinLimits returns nil if the customer may place the order.
+func (s *Shop) withinLimits(ctx context.Context, fresh Order) error {
+	limits := s.Catalogue().Limits
+	if limits.Prepaid > 0 {
+		sub, err := s.store.Subscription(ctx, fresh.UserID)
+		if err != nil {
+			return err
+		}
+		if sub.Granted() && sub.ExpiresAt.Add(fresh.Period).After(fresh.CreatedAt.Add(limits.Prepaid)) {
+			return ErrPrepaid
+		}
+	}
+	if limits.Orders > 0 {
+		placed, err := s.store.OrdersSince(ctx, fresh.UserID, fresh.CreatedAt.Add(-time.Hour))
+		if err != nil {
+			return err
+		}
+		if placed >= limits.Orders {
+			return ErrManyOrders
+		}
+	}
+	return nil
 }
 
 // OrderOf returns the customer's own order; a stranger's is ErrUnknownOrder.

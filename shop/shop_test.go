@@ -31,6 +31,7 @@ type world struct {
 	gateway   *shoptest.Gateway
 	stars     *shoptest.Gateway
 	messenger *shoptest.Messenger
+	limits    shop.Limits
 
 	mu    sync.Mutex
 	clock time.Time
@@ -55,6 +56,7 @@ func setup(t *testing.T) *world {
 func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	var c atomic.Pointer[shop.Catalogue]
 	sold := catalogue()
+	sold.Limits = w.limits
 	c.Store(&sold)
 	return shop.New(shop.Config{
 		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
@@ -414,6 +416,35 @@ func TestSameWishReturnsTheSameOrder(t *testing.T) {
 	}
 	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d", shop.CryptoBot); !errors.Is(err, shop.ErrNoOffer) {
 		t.Error(err)
+	}
+}
+
+func TestACustomerBuysWithinTheLimits(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	buy := func(period shop.PeriodID) error {
+		_, err := w.PlaceOrder(t.Context(), anna, "basic", period, shop.CryptoBot)
+		return err
+	}
+	w.limits = shop.Limits{Orders: 3}
+	w.Shop = w.shopWith(w.node)
+	for n, period := range []shop.PeriodID{"30d", "90d", "30d"} {
+		if err := buy(period); err != nil {
+			t.Errorf("order %d: %v", n, err)
+		}
+	}
+	if err := buy("90d"); !errors.Is(err, shop.ErrManyOrders) {
+		t.Errorf("the fourth within an hour: %v", err)
+	}
+	w.pass(61 * time.Minute)
+	w.buy()
+	w.limits = shop.Limits{Prepaid: 119 * 24 * time.Hour}
+	w.Shop = w.shopWith(w.node)
+	if err := buy("90d"); !errors.Is(err, shop.ErrPrepaid) {
+		t.Errorf("beyond what may be prepaid: %v", err)
+	}
+	if err := buy("30d"); err != nil {
+		t.Errorf("within what may be prepaid: %v", err)
 	}
 }
 

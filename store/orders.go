@@ -77,6 +77,14 @@ func insertOrder(ctx context.Context, tx pgx.Tx, o shop.Order) error {
 	return err
 }
 
+// OrdersSince returns how many orders the user has placed since then.
+func (s *Store) OrdersSince(ctx context.Context, id shop.UserID, since time.Time) (n int, err error) {
+	err = s.use(ctx, "count orders", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT count(*) FROM orders WHERE user_id = $1 AND created_at >= $2`, id, since).Scan(&n)
+	})
+	return n, err
+}
+
 // Order returns the order, or ErrUnknownOrder.
 func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
 	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {

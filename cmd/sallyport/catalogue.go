@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +17,14 @@ import (
 // catalogueFile is the catalogue as the operator writes it.
 type catalogueFile struct {
 	Support string     `yaml:"support" doc:"the contact that customers are shown under Support"`
+	Limits  limitsFile `yaml:"limits" doc:"what one customer may do; may be left out"`
 	Plans   []planFile `yaml:"plans" doc:"1 to 8 products"`
 	Nodes   []nodeFile `yaml:"nodes" doc:"1 to 10 Xray servers; every customer with access is let in on every one"`
+}
+
+type limitsFile struct {
+	Prepaid string `yaml:"prepaid" doc:"how far ahead access may be bought, such as '1095d'; default no limit"`
+	Orders  int    `yaml:"orders_per_hour" doc:"1 to 1000 orders in an hour; default 30"`
 }
 
 type planFile struct {
@@ -85,6 +92,8 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 	if len(f.Plans) == 0 || len(f.Plans) > maxPlans {
 		problems = append(problems, fmt.Errorf("plans: want 1 to %d", maxPlans))
 	}
+	limits, err := f.Limits.limits()
+	c.Limits, problems = limits, append(problems, err)
 	seen := make(map[shop.PlanID]bool)
 	for i, p := range f.Plans {
 		plan, err := p.plan()
@@ -98,6 +107,26 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 		c.Plans = append(c.Plans, plan)
 	}
 	return c, errors.Join(problems...)
+}
+
+// defaultOrders is how many orders a customer may place in an hour: each costs Crypto
+// Pay an invoice.
+const defaultOrders = 30
+
+func (f limitsFile) limits() (shop.Limits, error) {
+	limits := shop.Limits{Orders: cmp.Or(f.Orders, defaultOrders)}
+	var problems []error
+	if limits.Orders < 1 || limits.Orders > 1000 {
+		problems = append(problems, fmt.Errorf("limits: orders_per_hour: got %d, want 1 to 1000", limits.Orders))
+	}
+	if f.Prepaid != "" {
+		length, err := shop.ParsePeriod(shop.PeriodID(f.Prepaid))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("limits: prepaid: %w", err))
+		}
+		limits.Prepaid = length
+	}
+	return limits, errors.Join(problems...)
 }
 
 func (p planFile) plan() (shop.Plan, error) {

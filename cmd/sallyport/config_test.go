@@ -154,6 +154,7 @@ func TestCatalogueReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "catalogue.yaml")
 	text := `support: ""
+limits: {prepaid: forever, orders_per_hour: -1}
 plans:
   - {id: "Basic!", name: {ru: Базовый}, periods: [{length: 500ms, rub: "10"}, {length: 30d, rub: "-1", stars: 0.5}]}
   - {id: plus, name: {en: Plus}, periods: []}
@@ -167,7 +168,7 @@ nodes:
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"support", "id:", "name.en", "500ms", "rub", "stars", "want 1 to 12", "title", "api", "inbound", "host", "port"} {
+	for _, want := range []string{"support", "prepaid", "orders_per_hour", "id:", "name.en", "500ms", "rub", "stars", "want 1 to 12", "title", "api", "inbound", "host", "port"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not reported: %v", want, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -75,7 +76,7 @@ func judgeSpace(path string, free, all uint64, c *check) {
 	}
 }
 
-// checkFiles says which files with secrets others than their owner may read.
+// checkFiles says which files with secrets everybody may read.
 func (d *doctor) checkFiles(_ context.Context, c *check) {
 	looked := 0
 	for _, path := range d.secretFiles() {
@@ -88,16 +89,13 @@ func (d *doctor) checkFiles(_ context.Context, c *check) {
 			continue
 		}
 		looked++
-		mode, tight := info.Mode().Perm(), "600"
-		if info.IsDir() {
-			tight = "700"
-		}
-		if mode&0o077 != 0 {
-			c.add(warns, fmt.Sprintf("%s may be read by others: %04o", path, mode), "chmod "+tight+" "+path)
+		isMounted := strings.HasPrefix(path, "/run/") // by a container's or a unit's own rules, for it alone
+		if mode := info.Mode().Perm(); mode&0o007 != 0 && !isMounted {
+			c.add(warns, fmt.Sprintf("%s may be read by everybody: %04o", path, mode), "chmod o-rwx "+path)
 		}
 	}
 	if c.Status == well {
-		c.add(well, fmt.Sprintf("%d with secrets, for their owner alone", looked), "")
+		c.add(well, fmt.Sprintf("%d with secrets, closed to everybody else", looked), "")
 	}
 }
 

@@ -184,20 +184,20 @@ func TestDoctorFindsEachFaultAndNothingElse(t *testing.T) {
 		{"a node that is down", func(k *clinic) { k.node.Kill() }, fail("node:de1"), "node:de1", "the API does not answer", "Xray runs"},
 		{"a catalogue that is broken", func(k *clinic) { k.writeCatalogueWith("id: basic", "id: BASIC") }, fail("settings"), "settings", "want 1 to 16 of a-z 0-9", "catalogue.example.yaml"},
 		{"no catalogue", func(k *clinic) { k.config.Catalogue = "nowhere.yaml" }, fail("settings"), "settings", "nowhere.yaml", "catalogue.example.yaml"},
-		{"a file of settings for all to read", func(k *clinic) { k.write(".env", 0o644) }, warn("files"), "files", ".env may be read by others: 0644", "chmod 600 .env"},
+		{"a file of settings for all to read", func(k *clinic) { k.write(".env", 0o644) }, warn("files"), "files", ".env may be read by everybody: 0644", "chmod o-rwx .env"},
 		{"a file of settings that is none", func(k *clinic) { k.write(".env", 0o600, "BOT_TOKEN='"+testBotToken) }, map[string]string{
 			"settings": fails, "telegram": warns, "webhook": warns, "certificate": warns, "port:public": warns, "port:listen": warns, "port:operations": warns, "database": warns, "cryptopay": warns,
 		}, "settings", ".env: not readable", ".env"},
 		{"a secret's file for all to read", func(k *clinic) {
-			k.write("token", 0o640, testBotToken)
+			k.write("token", 0o644, testBotToken)
 			k.config.BotToken = ""
 			k.env = append(k.env, "BOT_TOKEN_FILE="+filepath.Join(k.dir, "token"))
-		}, warn("files"), "files", "token may be read by others: 0640", "chmod 600"},
+		}, warn("files"), "files", "token may be read by everybody: 0644", "chmod o-rwx"},
 		{"a folder of keys for all to read", func(k *clinic) {
 			if err := os.Mkdir(k.config.TLSDir, 0o755); err != nil {
 				k.t.Fatal(err)
 			}
-		}, warn("files"), "files", "0755", "chmod 700"},
+		}, warn("files"), "files", "0755", "chmod o-rwx"},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
