@@ -215,7 +215,7 @@ func (s *SelfSigned) Run(ctx context.Context) {
 			s.trouble.Store(nil)
 		case ctx.Err() == nil:
 			s.trouble.Store(&err)
-			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.Error(err))
+			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.NamedError("err", err))
 		}
 	}
 }

@@ -204,7 +204,7 @@ func (w *Watch) tell(ctx context.Context, i Incident, do func(context.Context) e
 	defer cancel()
 	err := do(ctx)
 	if err != nil {
-		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.Error(err))...)
+		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.NamedError("err", err))...)
 	}
 	return err == nil
 }

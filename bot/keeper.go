@@ -191,7 +191,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := k.Keep(ctx); err != nil && ctx.Err() == nil {
-			k.cfg.Logger.Warn("webhook not kept", zap.Error(err))
+			k.cfg.Logger.Warn("webhook not kept", zap.NamedError("err", err))
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (d desk) Begins(ctx context.Context, i api.Incident) error {
 		return err
 	}
 	if err := d.store.OpenIncident(ctx, store.Incident(i)); err != nil {
-		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.Error(err))
+		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.NamedError("err", err))
 	}
 	return nil
 }
