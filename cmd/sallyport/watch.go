@@ -138,8 +138,10 @@ func (c *vitalsCollector) Collect(out chan<- prometheus.Metric) {
 		send(d.jobsAge, job.Oldest.Seconds(), kind)
 		send(d.jobsDead, float64(job.Dead), kind)
 	}
-	for node, age := range v.NodeAges {
-		send(d.nodeAge, age.Seconds(), node)
+	for _, node := range c.program.nodeNames() { // the database remembers others, too
+		if age, known := v.NodeAges[node]; known {
+			send(d.nodeAge, age.Seconds(), node)
+		}
 	}
 }
 
