@@ -95,8 +95,8 @@ func newVitalDescs() vitalDescs {
 		flagged:      gauge("payments_flagged", "Payment events that were flagged and not reviewed."),
 		orders:       gauge("orders", "Orders that wait: open ones for money, undelivered ones for a node.", "state"),
 		undelivering: gauge("orders_undelivered_seconds", "For how long the oldest undelivered order has been paid."),
-		jobs:         gauge("jobs_waiting", "Jobs that wait, by kind.", "kind"),
-		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has waited, by kind.", "kind"),
+		jobs:         gauge("jobs_waiting", "Jobs that are owed, by kind.", "kind"),
+		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has been owed, by kind.", "kind"),
 		jobsDead:     gauge("jobs_discarded", "Jobs that were given up within a day, by kind.", "kind"),
 		nodeAge:      gauge("node_checked_age_seconds", "How long ago the last check reached the node.", "node"),
 	}
