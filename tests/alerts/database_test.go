@@ -114,7 +114,7 @@ func TestCryptoPayAndTheWorkForIt(t *testing.T) {
 			breaks: func(s *scene) {
 				s.spoil(sandbox.CryptoPayTarget, fault.Hung, 0)
 				s.wishes(1)
-				s.sql(`UPDATE river_job SET created_at = created_at - interval '5 minutes' WHERE kind = 'open_invoice'`)
+				s.sql(`UPDATE river_job SET created_at = created_at - interval '40 seconds' WHERE kind = 'open_invoice'`)
 			},
 			cures: func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
 		},

@@ -332,3 +332,21 @@ func (p *prometheus) shows(family, label, text string) bool {
 	}
 	return false
 }
+
+// finds says whether an expression finds anything now.
+func (p *prometheus) finds(ctx context.Context, expr string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, err := p.query(ctx, expr)
+	p.failed = first(p.failed, err)
+	return len(found) > 0
+}
+
+// hasLabel says whether what an expression finds has the label, if it finds anything.
+func (p *prometheus) hasLabel(ctx context.Context, expr, label string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, err := p.query(ctx, expr)
+	p.failed = first(p.failed, err)
+	return !slices.ContainsFunc(found, func(s promql.Sample) bool { return !s.Metric.Has(label) })
+}

@@ -146,9 +146,15 @@ func textsOf(t *testing.T, language string) map[string]string {
 
 // start starts the world and its Prometheus.
 func (s *scene) start(settings ...string) {
+	s.t.Helper()
+	s.startOn(freePort(s.t), settings...)
+}
+
+// startOn is start with the port on which the operations pages are.
+func (s *scene) startOn(app int, settings ...string) {
 	t := s.t
 	t.Helper()
-	app, bot, pay := freePort(t), freePort(t), freePort(t)
+	bot, pay := freePort(t), freePort(t)
 	s.telegram, s.cryptopay = newGuard(t, bot), newGuard(t, pay)
 	door, err := fault.NewProxy("127.0.0.1:0", "tcp", fmt.Sprintf("127.0.0.1:%d", app), &s.door)
 	if err != nil {
