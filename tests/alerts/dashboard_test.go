@@ -115,6 +115,9 @@ func TestWhatIsAskedForIsThere(t *testing.T) {
 	s.until("the metrics of the purchase", func() bool {
 		return p.shows("sallyport_ledger_postings_total", "account", "sales") && p.knows("sallyport_node_checked_age_seconds") && p.knows("sallyport_component_status")
 	})
+	if worked := p.labelValues("sallyport_jobs_duration_seconds_count", "kind"); !slices.Equal(worked, p.labelValues("sallyport_jobs_waiting", "kind")) {
+		t.Errorf("jobs of the kinds %q are worked, and those are counted: %q", worked, p.labelValues("sallyport_jobs_waiting", "kind"))
+	}
 	for _, r := range rules(t) {
 		for _, selector := range selectors(t, r.Expr) {
 			checkSelector(t, p, r.Alert, selector)

@@ -350,3 +350,16 @@ func (p *prometheus) hasLabel(ctx context.Context, expr, label string) bool {
 	p.failed = first(p.failed, err)
 	return !slices.ContainsFunc(found, func(s promql.Sample) bool { return !s.Metric.Has(label) })
 }
+
+// found is what the shop found last: the code of each component.
+func (p *prometheus) found() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	codes := make(map[string]string)
+	for _, s := range p.memory.series {
+		if s.labels.Get("__name__") == "sallyport_component_status" && !value.IsStaleNaN(s.points[len(s.points)-1].F()) {
+			codes[s.labels.Get("component")] = s.labels.Get("code")
+		}
+	}
+	return codes
+}

@@ -81,6 +81,7 @@ type scene struct {
 	cryptopay  *guard            // before Crypto Pay
 	door       fault.Switch      // before the shop, as Telegram reaches it
 	address    string            // of the operations pages
+	ill        string            // a component that is never well in this scene
 }
 
 // guard stands before a host; it passes everything on until it is told to refuse.

@@ -14,11 +14,14 @@ import (
 // rival is another program that uses the bot's token, again and again.
 type rival struct {
 	stop chan struct{}
+	once sync.Once
 	over sync.WaitGroup
 }
 
-func newRival(every time.Duration, do func()) *rival {
+func newRival(t *testing.T, every time.Duration, do func()) *rival {
+	t.Helper()
 	r := &rival{stop: make(chan struct{})}
+	t.Cleanup(r.end)
 	r.over.Go(func() {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -34,7 +37,10 @@ func newRival(every time.Duration, do func()) *rival {
 	return r
 }
 
-func (r *rival) end() { close(r.stop); r.over.Wait() }
+func (r *rival) end() {
+	r.once.Do(func() { close(r.stop) })
+	r.over.Wait()
+}
 
 func TestTelegram(t *testing.T) {
 	t.Parallel()
@@ -69,7 +75,7 @@ func TestTheWebhook(t *testing.T) {
 	plays(t, s, []trouble{
 		{
 			code: "webhook_missing", alerts: []string{"SallyportWebhookMissing", "SallyportWebhookRepaired"},
-			breaks: func(s *scene) { other = newRival(20*time.Millisecond, func() { s.bot("deleteWebhook", nil) }) },
+			breaks: func(s *scene) { other = newRival(s.t, 20*time.Millisecond, func() { s.bot("deleteWebhook", nil) }) },
 			cures:  func(*scene) { other.end() },
 		},
 		{
