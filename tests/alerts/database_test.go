@@ -114,6 +114,7 @@ func TestCryptoPayAndTheWorkForIt(t *testing.T) {
 			breaks: func(s *scene) {
 				s.spoil(sandbox.CryptoPayTarget, fault.Hung, 0)
 				s.wishes(1)
+				s.until("the job", func() bool { return s.number(`SELECT count(*) FROM river_job WHERE kind = 'open_invoice'`) > 0 })
 				s.sql(`UPDATE river_job SET created_at = created_at - interval '40 seconds' WHERE kind = 'open_invoice'`)
 			},
 			cures: func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
