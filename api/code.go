@@ -44,5 +44,6 @@ func Codes() []string {
 
 // hides says whether finding the code worse leaves unknown whether the code holds.
 func hides(worse, code string) bool {
-	return worse == CodeUnknown || slices.Index(Codes(), worse) < slices.Index(Codes(), code)
+	rank := slices.Index(Codes(), worse)
+	return worse == CodeUnknown || rank >= 0 && rank < slices.Index(Codes(), code)
 }

@@ -163,8 +163,8 @@ func (w *Watch) see(r Report, now time.Time) {
 		s.Reason, s.well = c.Reason, time.Time{}
 	}
 	for k, s := range w.state {
-		c, known := r.Components[k.component]
-		isSeen := known && c.State != StateOK && (c.Code == k.code || hides(c.Code, k.code))
+		c := r.Components[k.component]
+		isSeen := c.Code == k.code || hides(c.Code, k.code)
 		switch {
 		case !isSeen && s.well.IsZero():
 			s.well = now

@@ -41,6 +41,7 @@ func (s *scene) play(d trouble) {
 		return
 	}
 	s.until("the all-clear of "+d.code, func() bool { return len(s.ends(d.code)) > ended })
+	s.until("a world that is well again", s.well) // nothing more is told after that
 	if n := len(s.begins(d.code)) - begun; n > 1 || n == 0 && !d.deaf {
 		t.Errorf("%s: the operator was told %d times that it began: %q", d.code, n, s.begins(d.code))
 	}

@@ -265,6 +265,7 @@ func (s *scene) told(prefix string) (texts []string) {
 
 // begins and ends list what the operator was told of a code.
 func (s *scene) begins(code string) []string { return s.told("🔴 " + s.texts["alert."+code] + "\n") }
+
 func (s *scene) ends(code string) []string {
 	return s.told("🟢 Over: " + s.texts["alert."+code] + "\n")
 }
