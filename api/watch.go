@@ -43,8 +43,9 @@ type Watch struct {
 	cfg   WatchConfig
 	state map[key]*standing
 
-	mu   sync.Mutex
-	last Report
+	mu     sync.Mutex
+	last   Report
+	looked time.Time
 }
 
 type key struct{ component, code string }
@@ -92,7 +93,7 @@ func (w *Watch) Run(ctx context.Context) {
 			return
 		}
 		w.mu.Lock()
-		w.last = r
+		w.last, w.looked = r, time.Now()
 		w.mu.Unlock()
 		w.see(r, time.Now())
 		if w.cfg.OnDuty() {
@@ -110,10 +111,16 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-// Last returns the last report; it is empty before the first.
+// missedLooks is how many looks may be missed before the last one says nothing any more.
+const missedLooks = 6
+
+// Last returns the last report; it is empty before the first, and when that is long ago.
 func (w *Watch) Last() Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if time.Since(w.looked) > missedLooks*w.cfg.Every {
+		return Report{}
+	}
 	return w.last
 }
 
@@ -156,8 +163,8 @@ func (w *Watch) see(r Report, now time.Time) {
 		s.Reason, s.well = c.Reason, time.Time{}
 	}
 	for k, s := range w.state {
-		c, known := r.Components[k.component]
-		isSeen := known && (c.Code == k.code || c.Code == CodeUnknown)
+		c := r.Components[k.component]
+		isSeen := c.Code == k.code || hides(c.Code, k.code)
 		switch {
 		case !isSeen && s.well.IsZero():
 			s.well = now

@@ -85,6 +85,9 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 			Namespace: "sallyport", Subsystem: "webhook", Name: "repairs_total", Help: "How often the webhook was set again, by what was wrong.",
 		}, []string{"reason"}),
 	}
+	for _, fault := range []Fault{FaultMissing, FaultElsewhere, FaultParameters, FaultRefused, FaultUntrusted} {
+		k.repairs.WithLabelValues(string(fault)) // there from the start, so that the first is seen to be one more
+	}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(k.pending, k.repairs)
 	}

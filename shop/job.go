@@ -7,6 +7,15 @@ type Job interface {
 	Kind() string
 }
 
+// JobKinds returns the kinds of all jobs.
+func JobKinds() []string {
+	var kinds []string
+	for _, j := range []Job{ConvergeUser{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}} {
+		kinds = append(kinds, j.Kind())
+	}
+	return kinds
+}
+
 // ConvergeUser makes every node agree with one user's subscription.
 type ConvergeUser struct {
 	UserID UserID `json:"user_id"`

@@ -39,6 +39,7 @@ func (r orderRow) order() shop.Order {
 // PlaceOrder returns the user's open order if keep accepts it; otherwise it cancels
 // that one and stores fresh, with its jobs, in one transaction.
 func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) bool, jobs []shop.Job) (placed shop.Order, err error) {
+	cancelled, fresher := 0, 0
 	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`, fresh.UserID); err != nil {
 			return err
@@ -58,13 +59,18 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 			if _, err := tx.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, open.ID); err != nil {
 				return err
 			}
+			cancelled = 1
 		}
-		placed = fresh
+		placed, fresher = fresh, 1
 		if err := insertOrder(ctx, tx, fresh); err != nil {
 			return err
 		}
 		return s.enqueue(ctx, tx, jobs)
 	})
+	if err == nil {
+		s.books.reached(orderCancelled, cancelled)
+		s.books.reached(orderPlaced, fresher)
+	}
 	return placed, err
 }
 
@@ -101,6 +107,7 @@ func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err e
 func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.OrderStatus) (bool, error) {
 	n, err := s.exec(ctx, "close order", `
 		UPDATE orders SET status = $2 WHERE id = $1 AND status = 'open'`, id.UUID, status)
+	s.books.reached(string(status), int(n))
 	return n == 1, err
 }
 
@@ -108,6 +115,7 @@ func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.Ord
 func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
 	n, err := s.exec(ctx, "expire orders", `
 		UPDATE orders SET status = 'expired' WHERE status = 'open' AND expires_at <= $1`, now)
+	s.books.reached(orderExpired, int(n))
 	return int(n), err
 }
 

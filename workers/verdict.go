@@ -62,7 +62,7 @@ func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Dura
 	switch {
 	case err == nil:
 		v.log.Debug("job done", fields...)
-	case outcome == "failed":
+	case outcome == failed:
 		v.log.Error("job failed", fields...)
 	case outcome != "left_to_next_tick" || v.news(job.Kind+string(job.EncodedArgs)):
 		v.log.Warn("job not done", fields...)
@@ -104,6 +104,9 @@ func (v *verdicts) news(tick string) bool {
 	return true
 }
 
+// failed is the outcome of a try that failed for a fault of ours.
+const failed = "failed"
+
 func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	switch kind := shop.KindOf(err); {
 	case err == nil:
@@ -111,7 +114,7 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	case errors.Is(err, context.Canceled):
 		return "handed_back", err
 	case job.MaxAttempts == 1 && kind == shop.KindInternal:
-		return "failed", river.JobCancel(err)
+		return failed, river.JobCancel(err)
 	case job.MaxAttempts == 1:
 		return "left_to_next_tick", river.JobCancel(err)
 	case kind == shop.KindLimited:
@@ -119,7 +122,7 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	case kind == shop.KindUnavailable:
 		return "waiting", river.JobSnooze(pauseAfter(time.Since(job.CreatedAt)))
 	case kind == shop.KindInternal:
-		return "failed", err
+		return failed, err
 	default:
 		return "dropped", river.JobCancel(err)
 	}

@@ -76,6 +76,9 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
+	for _, outcome := range []shop.Outcome{shop.Settled, shop.Duplicate, shop.Flagged} {
+		p.payments.WithLabelValues(string(shop.CryptoBot), string(outcome)) // there from the start, so that the first is seen to be one more
+	}
 	p.metrics.MustRegister(p.payments)
 	for _, step := range []func(context.Context) error{p.openCatalogue, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {
 		if err := step(ctx); err != nil {
@@ -275,10 +278,18 @@ func newNodeMetrics(metrics prometheus.Registerer) nodeMetrics {
 	return m
 }
 
+// forget drops what is known of a node that is not in the catalogue any more.
+func (m nodeMetrics) forget(node string) {
+	m.users.DeleteLabelValues(node)
+	m.drift.DeleteLabelValues(node)
+	m.resyncs.DeleteLabelValues(node)
+}
+
 func (m nodeMetrics) checked(c shop.NodeCheck) {
 	m.users.WithLabelValues(c.Node).Set(float64(c.Users))
 	m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
+	resyncs := m.resyncs.WithLabelValues(c.Node)
 	if c.Full {
-		m.resyncs.WithLabelValues(c.Node).Inc()
+		resyncs.Inc()
 	}
 }
