@@ -12,6 +12,7 @@ const (
 	CodeJobsLate            = "jobs_late"
 	CodeJobsIdle            = "jobs_idle"
 	CodeJobsDead            = "jobs_dead"
+	CodeJobsUncounted       = "jobs_uncounted"
 	CodePaymentsFlagged     = "payments_flagged"
 	CodePaymentsUndelivered = "payments_undelivered"
 	CodeTelegramUnreachable = "telegram_unreachable"
@@ -34,9 +35,9 @@ const (
 // worst first: while it is found, those after it are not looked for.
 func Codes() []string {
 	return []string{
-		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
+		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
 		CodePaymentsUndelivered, CodePaymentsFlagged, CodeTelegramUnreachable, CodeTelegramRefused,
-		CodeWebhookMissing, CodeWebhookElsewhere, CodeWebhookFailing, CodeWebhookBehind,
+		CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,
 	}

@@ -100,11 +100,16 @@ func (h *Health) SetServing(serving bool) { h.serving.Store(serving) }
 
 // Report looks at every component and returns within a second, whatever hangs.
 func (h *Health) Report(ctx context.Context) Report {
-	return h.look(ctx, func(*watched) bool { return true })
+	return h.look(ctx, probeBudget, func(*watched) bool { return true })
 }
 
-func (h *Health) look(ctx context.Context, wanted func(*watched) bool) Report {
-	ctx, cancel := context.WithTimeout(ctx, probeBudget)
+// Inspect looks at every component and waits for what takes long, at most 5 s.
+func (h *Health) Inspect(ctx context.Context) Report {
+	return h.look(ctx, lookBudget+probeBudget, func(*watched) bool { return true })
+}
+
+func (h *Health) look(ctx context.Context, budget time.Duration, wanted func(*watched) bool) Report {
+	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	looks := make(map[*watched]<-chan struct{})
 	for _, p := range *h.probes.Load() {
@@ -210,13 +215,18 @@ func reasonOf(err error) string {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
 	}
-	reason := strings.Map(func(r rune) rune {
+	return Shortened(err.Error(), 160)
+}
+
+// Shortened returns as much of a text as fits into so many bytes, in one line.
+func Shortened(text string, most int) string {
+	line := strings.Map(func(r rune) rune {
 		if r < ' ' {
 			return ' '
 		}
 		return r
-	}, err.Error())
-	return reason[:min(len(reason), 160)]
+	}, text)
+	return strings.ToValidUTF8(line[:min(len(line), most)], "")
 }
 
 func (h *Health) live(w http.ResponseWriter, _ *http.Request) {
@@ -229,7 +239,7 @@ func (h *Health) ready(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !h.serving.Load():
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not serving"})
-	case h.look(r.Context(), func(p *watched) bool { return p.Critical }).State == StateFail:
+	case h.look(r.Context(), probeBudget, func(p *watched) bool { return p.Critical }).State == StateFail:
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": StateFail})
 	default:
 		writeJSON(w, http.StatusOK, map[string]string{"status": StateOK})

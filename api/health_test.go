@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 
@@ -134,6 +135,31 @@ func TestReadyOnlyWhileServing(t *testing.T) {
 		}
 		if code, _ := page(t, h, "/livez"); code != 200 {
 			t.Errorf("not alive: %d", code)
+		}
+	}
+}
+
+// What takes longer than a page may wait is still found, by who can wait.
+func TestALookThatTakesLongIsWaitedForByWhoCan(t *testing.T) {
+	t.Parallel()
+	h := api.NewHealth("v1", alone("telegram", false, func(ctx context.Context) error {
+		select {
+		case <-time.After(900 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}))
+	if c := h.Inspect(t.Context()).Components["telegram"]; c.State != api.StateOK {
+		t.Errorf("slow is taken for away: %+v", c)
+	}
+}
+
+func TestShortenedTextIsWhole(t *testing.T) {
+	t.Parallel()
+	for most := range 12 {
+		if got := api.Shortened("жбЯ\nx", most); !utf8.ValidString(got) || len(got) > most || strings.Contains(got, "\n") {
+			t.Errorf("%d bytes: %q", most, got)
 		}
 	}
 }

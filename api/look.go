@@ -131,7 +131,7 @@ func Late(cert *x509.Certificate, now time.Time) bool {
 
 // SelfSignedRoots returns what trusts the certificate of our own that lies in dir.
 func SelfSignedRoots(dir string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(filepath.Join(dir, selfSignedName))
+	text, err := os.ReadFile(filepath.Join(dir, SelfSignedFile))
 	if err != nil {
 		return nil, fmt.Errorf("self-signed certificate: %w", err)
 	}

@@ -31,6 +31,9 @@ const (
 	selfSignedCheck = time.Hour
 )
 
+// SelfSignedFile is the file in Dir that holds key and certificate.
+const SelfSignedFile = "selfsigned.pem"
+
 // SelfSignedConfig says whom the certificate is for and where it is kept.
 type SelfSignedConfig struct {
 	Host       string                                      // a name or an IP address
@@ -87,10 +90,7 @@ func (s *SelfSigned) due(cert *x509.Certificate) bool {
 	return cert.NotAfter.Sub(s.cfg.Now()) <= selfSignedRenew
 }
 
-// selfSignedName is the file of key and certificate.
-const selfSignedName = "selfsigned.pem"
-
-func (s *SelfSigned) path() string { return filepath.Join(s.cfg.Dir, selfSignedName) }
+func (s *SelfSigned) path() string { return filepath.Join(s.cfg.Dir, SelfSignedFile) }
 
 // load reads key and certificate.
 func (s *SelfSigned) load() (*tls.Certificate, error) {

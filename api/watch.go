@@ -16,14 +16,17 @@ type Incident struct {
 	Since     time.Time
 }
 
-// Desk is where incidents are reported and remembered.
+// Desk is where incidents are told and remembered.
 type Desk interface {
-	// Incidents returns those reported and not yet over, whoever reported them.
+	// Incidents returns those remembered, whoever told of them.
 	Incidents(ctx context.Context) ([]Incident, error)
-	// Begins tells the operator of an incident, once it is true.
-	Begins(ctx context.Context, i Incident) error
-	// Ends tells the operator that it was over at the time.
-	Ends(ctx context.Context, i Incident, over time.Time) error
+	// Tell tells the operator of an incident, or that it was over at a time; zero means
+	// that it lasts.
+	Tell(ctx context.Context, i Incident, over time.Time) error
+	// Remember notes that the operator was told of it. Safe to repeat.
+	Remember(ctx context.Context, i Incident) error
+	// Forget notes that the operator was told that it is over. Safe to repeat.
+	Forget(ctx context.Context, i Incident) error
 }
 
 // WatchConfig is what a Watch is made of.
@@ -53,16 +56,18 @@ type key struct{ component, code string }
 // standing is what is known of one thing that is wrong.
 type standing struct {
 	Incident
-	told bool
-	owed bool      // its beginning could not be told: its end will be
-	well time.Time // since when it is not seen any more; zero while it is
+	told  bool
+	noted bool      // that it was told is remembered
+	owed  bool      // its beginning could not be told: its end will be
+	well  time.Time // since when it is not seen any more; zero while it is
+	ended bool      // the operator was told that it is over
 }
 
 const (
 	watchEvery = 10 * time.Second
 	watchLasts = 30 * time.Second
 	// tellBudget bounds one report to the operator.
-	tellBudget = 15 * time.Second
+	tellBudget = 5 * time.Second
 )
 
 // NewWatch returns a Watch.
@@ -136,7 +141,7 @@ func (w *Watch) remember(ctx context.Context) bool {
 			s = &standing{well: time.Now()}
 			w.state[key{i.Component, i.Code}] = s
 		}
-		s.Incident, s.told = i, true
+		s.Incident, s.told, s.noted = i, true, true
 	}
 	return true
 }
@@ -144,7 +149,7 @@ func (w *Watch) remember(ctx context.Context) bool {
 // forget leaves what was reported to whoever is on duty now.
 func (w *Watch) forget() {
 	for _, s := range w.state {
-		s.told, s.owed = false, false
+		s.told, s.noted, s.owed, s.ended = false, false, false, false
 	}
 }
 
@@ -156,7 +161,7 @@ func (w *Watch) see(r Report, now time.Time) {
 		}
 		k := key{name, c.Code}
 		s, ok := w.state[k]
-		if !ok {
+		if !ok || s.ended {
 			s = &standing{Incident: Incident{Component: name, Code: c.Code, Since: now}}
 			w.state[k] = s
 		}
@@ -166,6 +171,8 @@ func (w *Watch) see(r Report, now time.Time) {
 		c := r.Components[k.component]
 		isSeen := c.Code == k.code || hides(c.Code, k.code)
 		switch {
+		case c.Code == CodeUnknown && !s.well.IsZero():
+			s.well = now // that nobody knows is not that it is well
 		case !isSeen && s.well.IsZero():
 			s.well = now
 		case !isSeen && !s.told && !s.owed && now.Sub(s.well) >= w.cfg.Lasts:
@@ -174,8 +181,9 @@ func (w *Watch) see(r Report, now time.Time) {
 	}
 }
 
-// report tells what is to be told, beginnings before ends. While nobody knows what
-// was told before, it tells of beginnings alone.
+// report tells what is to be told, beginnings before ends, and has it remembered. While
+// nobody knows what was told before, it tells of beginnings alone. It gives up at the
+// first that cannot be told, until the next look: the others could not be either.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 	for _, s := range w.state {
 		if s.told || !s.well.IsZero() || now.Sub(s.Since) < w.cfg.Lasts {
@@ -184,18 +192,34 @@ func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 		if !s.owed {
 			w.cfg.Logger.Error("incident", s.fields()...)
 		}
-		s.told = w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Begins(ctx, s.Incident) })
-		s.owed = !s.told
+		s.told = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, time.Time{}) })
+		if s.owed = !s.told; s.owed {
+			return
+		}
 	}
 	for k, s := range w.state {
-		isOver := !s.well.IsZero() && now.Sub(s.well) >= w.cfg.Lasts
-		if !remembered || !isOver || !s.told && !s.owed {
+		switch {
+		case s.told && !s.noted && !s.ended:
+			s.noted = w.done(ctx, "remembered", s, func(ctx context.Context) error { return w.cfg.Desk.Remember(ctx, s.Incident) })
+		case !remembered || s.well.IsZero() || now.Sub(s.well) < w.cfg.Lasts || !s.told && !s.owed:
 			continue
+		case !s.ended:
+			s.ended = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, s.well) })
+			if !s.ended {
+				return
+			}
+			w.cfg.Logger.Info("incident over", s.fields()...)
+			w.forgetOne(ctx, k, s)
+		default:
+			w.forgetOne(ctx, k, s)
 		}
-		w.cfg.Logger.Info("incident over", s.fields()...)
-		if w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Ends(ctx, s.Incident, s.well) }) {
-			delete(w.state, k)
-		}
+	}
+}
+
+// forgetOne has an incident forgotten that the operator knows to be over.
+func (w *Watch) forgetOne(ctx context.Context, k key, s *standing) {
+	if w.done(ctx, "forgotten", s, func(ctx context.Context) error { return w.cfg.Desk.Forget(ctx, s.Incident) }) {
+		delete(w.state, k)
 	}
 }
 
@@ -205,13 +229,13 @@ func (i Incident) fields() []zap.Field {
 	}
 }
 
-// tell reports whether the operator was told; if not, it is tried again with the next look.
-func (w *Watch) tell(ctx context.Context, i Incident, do func(context.Context) error) bool {
+// done reports whether do succeeded; if not, it is tried again with the next look.
+func (w *Watch) done(ctx context.Context, what string, s *standing, do func(context.Context) error) bool {
 	ctx, cancel := context.WithTimeout(ctx, tellBudget)
 	defer cancel()
 	err := do(ctx)
 	if err != nil {
-		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.NamedError("err", err))...)
+		w.cfg.Logger.Warn("incident not "+what, append(s.fields(), zap.NamedError("err", err))...)
 	}
 	return err == nil
 }

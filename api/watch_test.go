@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ type paper struct {
 	open   map[string]api.Incident
 	told   []string
 	broken error // it cannot tell
+	slow   func()
 	away   error // it cannot remember
 }
 
@@ -32,29 +34,48 @@ func (p *paper) Incidents(context.Context) ([]api.Incident, error) {
 	return open, p.away
 }
 
-func (p *paper) Begins(_ context.Context, i api.Incident) error {
+func (p *paper) Tell(_ context.Context, i api.Incident, over time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken != nil {
-		return p.broken
+	if p.slow != nil {
+		p.slow()
 	}
-	p.open[i.Component+i.Code] = i
-	p.told = append(p.told, fmt.Sprintf("begins %s %s: %s", i.Component, i.Code, i.Reason))
+	switch {
+	case p.broken != nil:
+		return p.broken
+	case over.IsZero():
+		p.told = append(p.told, fmt.Sprintf("begins %s %s: %s", i.Component, i.Code, i.Reason))
+	case over.Before(i.Since):
+		p.told = append(p.told, "ends before it began")
+	default:
+		p.told = append(p.told, "ends "+i.Component+" "+i.Code)
+	}
 	return nil
 }
 
-func (p *paper) Ends(_ context.Context, i api.Incident, over time.Time) error {
+func (p *paper) Remember(_ context.Context, i api.Incident) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken != nil {
-		return p.broken
+	if p.away == nil {
+		p.open[i.Component+i.Code] = i
 	}
-	delete(p.open, i.Component+i.Code)
-	if over.Before(i.Since) {
-		p.told = append(p.told, "ends before it began")
+	return p.away
+}
+
+func (p *paper) Forget(_ context.Context, i api.Incident) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.away == nil {
+		delete(p.open, i.Component+i.Code)
 	}
-	p.told = append(p.told, "ends "+i.Component+" "+i.Code)
-	return nil
+	return p.away
+}
+
+// isAway says why it can remember nothing from now on.
+func (p *paper) isAway(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = err
 }
 
 // scene is a Watch over components that the test sets.
@@ -230,16 +251,14 @@ func TestWithoutMemoryBeginningsAreToldAndEndsWait(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	s.stop()
-	s.paper.away = errors.New("no database")
+	s.paper.isAway(errors.New("no database"))
 	s.is("database", api.StateFail, "database_unreachable")
 	s.start()
 	s.tells("begins database database_unreachable: because")
 	s.is("database", api.StateOK, "")
 	s.looksOn()
 	s.tells("begins database database_unreachable: because")
-	s.paper.mu.Lock()
-	s.paper.away = nil
-	s.paper.mu.Unlock()
+	s.paper.isAway(nil)
 	s.tells("begins database database_unreachable: because", "ends database database_unreachable")
 }
 
@@ -252,4 +271,107 @@ func TestAComponentThatIsGoneIsOver(t *testing.T) {
 	delete(s.now, "node:a")
 	s.mu.Unlock()
 	s.tells("begins node:a node_unreachable: because", "ends node:a node_unreachable")
+}
+
+// The database goes away while an incident lasts, and stays away beyond its end.
+func TestAnEndThatCannotBeRememberedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells("begins node:a node_unreachable: because")
+	s.paper.isAway(errors.New("no database"))
+	s.is("node:a", api.StateOK, "")
+	both := []string{"begins node:a node_unreachable: because", "ends node:a node_unreachable"}
+	s.tells(both...)
+	s.paper.isAway(nil)
+	s.looksOn()
+	s.tells(both...)
+	s.paper.mu.Lock()
+	left := len(s.paper.open)
+	s.paper.mu.Unlock()
+	if left != 0 {
+		t.Error("it is remembered for ever")
+	}
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells(append(both, "begins node:a node_unreachable: because")...)
+}
+
+// Well for a moment, then nobody knows: that is not well for long.
+func TestNotKnowingIsNotBeingWell(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("payments", api.StateDegraded, "payments_flagged")
+	s.tells("begins payments payments_flagged: because")
+	s.is("payments", api.StateOK, "")
+	s.is("payments", api.StateFail, api.CodeUnknown)
+	s.looksOn()
+	s.tells("begins payments payments_flagged: because")
+	s.stop()
+	s.start() // into the same
+	s.looksOn()
+	s.tells("begins payments payments_flagged: because")
+}
+
+// Of many incidents that cannot be told only one is tried at each look.
+func TestTellingDoesNotHoldUpLooking(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	var tries atomic.Int32
+	s.paper.slow = func() { tries.Add(1) }
+	s.paper.mu.Lock()
+	s.paper.broken = errors.New("telegram hangs")
+	s.paper.mu.Unlock()
+	for n := range 20 {
+		s.is(fmt.Sprintf("node:%d", n), api.StateFail, "node_unreachable")
+	}
+	s.looksOn()
+	s.mu.Lock()
+	looks := s.looks
+	s.mu.Unlock()
+	if n := int(tries.Load()); n == 0 || n > looks {
+		t.Errorf("%d tries in %d looks", n, looks)
+	}
+}
+
+// Of a component only the worst is found: what it hides is neither over nor begins anew.
+func TestWhatAWorseFindingHidesGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("payments", api.StateDegraded, api.CodePaymentsFlagged)
+	s.tells("begins payments payments_flagged: because")
+	s.is("payments", api.StateDegraded, api.CodePaymentsUndelivered)
+	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because")
+	s.is("payments", api.StateDegraded, api.CodePaymentsFlagged)
+	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because", "ends payments payments_undelivered")
+	s.is("payments", api.StateOK, "")
+	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because", "ends payments payments_undelivered",
+		"ends payments payments_flagged")
+}
+
+func TestLastSaysNothingOnceLooksAreMissed(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	var looks int
+	w := api.NewWatch(api.WatchConfig{Desk: &paper{}, Every: 5 * time.Millisecond, Look: func(ctx context.Context) api.Report {
+		if looks++; looks > 1 {
+			select {
+			case <-hang:
+			case <-ctx.Done():
+			}
+		}
+		return api.Report{Version: "v1"}
+	}})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, want := range []string{"v1", ""} {
+		for deadline := time.Now().Add(10 * time.Second); w.Last().Version != want; <-tick.C {
+			if time.Now().After(deadline) {
+				t.Fatalf("the last report is %+v, want version %q", w.Last(), want)
+			}
+		}
+	}
 }

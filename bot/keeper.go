@@ -17,6 +17,7 @@ import (
 type KeeperConfig struct {
 	Client  *Client
 	Want    func() Webhook // as it should be now
+	OnDuty  func() bool    // whether it is for this process to set it again; nil means always
 	Every   time.Duration  // between looks; default 30 s
 	Fresh   time.Duration  // that a failed delivery of Telegram's is news; default 2 min
 	Moved   time.Duration  // that a webhook which was moved is complained of; default 10 min
@@ -35,6 +36,7 @@ type Keeper struct {
 	repairs *prometheus.CounterVec
 
 	mu        sync.Mutex
+	setAt     time.Time // when it was last set: failures before are no news
 	contested time.Time // when the webhook was last found at another address
 	waiting   int       // how many updates waited at the last look
 	fellAt    time.Time // when that was last few or fewer than before
@@ -56,7 +58,8 @@ type Fault string
 const (
 	FaultNone       Fault = ""
 	FaultMissing    Fault = "missing"
-	FaultElsewhere  Fault = "elsewhere"  // set to another address, now or of late
+	FaultElsewhere  Fault = "elsewhere"  // set to another address
+	FaultMoved      Fault = "moved"      // it was, of late
 	FaultParameters Fault = "parameters" // set to us, but otherwise than we want
 	FaultRefused    Fault = "refused"    // we refuse what Telegram delivers: it has another secret
 	FaultUntrusted  Fault = "untrusted"  // Telegram does not trust our own certificate
@@ -70,6 +73,9 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 	cfg.Fresh = cmp.Or(cfg.Fresh, keepFresh)
 	cfg.Moved = cmp.Or(cfg.Moved, keepMoved)
 	cfg.Behind = cmp.Or(cfg.Behind, keepBehind)
+	if cfg.OnDuty == nil {
+		cfg.OnDuty = func() bool { return true }
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -95,7 +101,15 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 }
 
 // Set tells Telegram the webhook. Safe to repeat.
-func (k *Keeper) Set(ctx context.Context) error { return k.cfg.Client.SetWebhook(ctx, k.cfg.Want()) }
+func (k *Keeper) Set(ctx context.Context) error {
+	if err := k.cfg.Client.SetWebhook(ctx, k.cfg.Want()); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.setAt = k.cfg.Now()
+	return nil
+}
 
 // Look asks Telegram how the webhook is, and says in a few words what is wrong.
 func (k *Keeper) Look(ctx context.Context) (Fault, string, error) {
@@ -108,7 +122,7 @@ func (k *Keeper) Look(ctx context.Context) (Fault, string, error) {
 	return fault, reason, nil
 }
 
-// judge says what is wrong, the worst first.
+// judge says what is wrong: what is wrong now before what was.
 func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 	now := k.cfg.Now()
 	k.mu.Lock()
@@ -117,18 +131,20 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		k.fellAt = now
 	}
 	k.waiting = info.Pending
+	failedAt := time.Unix(info.LastErrorDate, 0)
+	isNews := now.Sub(failedAt) < k.cfg.Fresh && failedAt.After(k.setAt)
 	switch {
 	case info.URL == "":
 		return FaultMissing, "no webhook is set"
 	case info.URL != want.URL:
 		k.contested = now
 		return FaultElsewhere, "it is set to " + hostOf(info.URL)
-	case now.Sub(k.contested) < k.cfg.Moved && !k.contested.IsZero():
-		return FaultElsewhere, "it was set to another address at " + k.contested.UTC().Format(time.TimeOnly) + " UTC and is set right again"
 	case len(info.Differences(want)) > 0:
 		return FaultParameters, "its parameters differ"
-	case now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh && info.delivers(want) != FaultNone:
+	case isNews && info.delivers(want) != FaultNone:
 		return info.delivers(want), fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
+	case now.Sub(k.contested) < k.cfg.Moved && !k.contested.IsZero():
+		return FaultMoved, "it was set to another address at " + k.contested.UTC().Format(time.TimeOnly) + " UTC and is set right again"
 	case now.Sub(k.fellAt) > k.cfg.Behind:
 		return FaultBehind, fmt.Sprintf("%d updates wait", info.Pending)
 	default:
@@ -139,7 +155,7 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 // delivers says what a failed delivery means.
 func (i WebhookInfo) delivers(want Webhook) Fault {
 	switch {
-	case strings.Contains(i.LastErrorMessage, "401"):
+	case strings.Contains(i.LastErrorMessage, "401 Unauthorized"):
 		return FaultRefused
 	case want.Certificate != nil && strings.Contains(strings.ToLower(i.LastErrorMessage), "certificate"):
 		return FaultUntrusted
@@ -167,12 +183,8 @@ func (k *Keeper) Keep(ctx context.Context) error {
 	}
 	fault, reason := k.judge(info, k.cfg.Want())
 	switch fault {
-	case FaultElsewhere:
-		if info.URL == k.cfg.Want().URL {
-			return nil // it is right again
-		}
-	case FaultMissing, FaultParameters, FaultRefused, FaultUntrusted:
-	case FaultNone, FaultFailing, FaultBehind:
+	case FaultMissing, FaultElsewhere, FaultParameters, FaultRefused, FaultUntrusted:
+	case FaultNone, FaultMoved, FaultFailing, FaultBehind:
 		return nil
 	}
 	if err := k.Set(ctx); err != nil {
@@ -192,6 +204,9 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if !k.cfg.OnDuty() {
+			continue
 		}
 		if err := k.Keep(ctx); err != nil && ctx.Err() == nil {
 			k.cfg.Logger.Warn("webhook not kept", zap.NamedError("err", err))

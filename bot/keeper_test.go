@@ -143,9 +143,40 @@ func TestAMovedWebhookIsComplainedOfForAWhile(t *testing.T) {
 	}
 	moved := k.now.UTC().Format(time.TimeOnly)
 	k.now = k.now.Add(9 * time.Minute)
-	k.finds(bot.FaultElsewhere, "it was set to another address at "+moved+" UTC and is set right again")
+	k.finds(bot.FaultMoved, "it was set to another address at "+moved+" UTC and is set right again")
 	k.now = k.now.Add(2 * time.Minute)
 	k.finds(bot.FaultNone, "")
+}
+
+// What is wrong now comes before the complaint about what was.
+func TestAfterAMoveTheKeeperStillKeeps(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t, bot.WebhookInfo{URL: "https://thief.example"}, nil)
+	keep := func() {
+		t.Helper()
+		if err := k.Keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep()
+	k.now = k.now.Add(time.Minute)
+	refused := ours()
+	refused.LastErrorDate, refused.LastErrorMessage = k.now.Unix(), "Wrong response from the webhook: 401 Unauthorized"
+	k.mu.Lock()
+	k.info = refused // somebody has set our address by hand, without the secret
+	k.mu.Unlock()
+	keep()
+	if k.sets != 2 {
+		t.Errorf("set %d times", k.sets)
+	}
+	k.mu.Lock()
+	k.info = refused // Telegram keeps the old failure
+	k.mu.Unlock()
+	k.now = k.now.Add(30 * time.Second)
+	keep()
+	if k.sets != 2 {
+		t.Errorf("one failure had it set %d times", k.sets)
+	}
 }
 
 func TestUpdatesThatWaitAndDoNotGetFewerAreAComplaint(t *testing.T) {

@@ -19,6 +19,7 @@ type Catalogue struct {
 	Plans   []Plan
 	Support string // the contact that customers are given, such as "@name"
 	Limits  Limits
+	Version string // tells this catalogue from another
 }
 
 // Limits are what one customer may do; zero means no limit.

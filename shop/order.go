@@ -109,8 +109,9 @@ func (o Order) CheckCheckout(payer UserID, amount Money, now time.Time) error {
 // Orders is what the shop asks of the storage about orders and their invoices.
 type Orders interface {
 	// PlaceOrder returns the user's open order if keep accepts it; otherwise it
-	// cancels that one and stores fresh, with its jobs, in one transaction.
-	PlaceOrder(ctx context.Context, fresh Order, keep func(Order) bool, jobs []Job) (Order, error)
+	// cancels that one and stores fresh, with its jobs, in one transaction. keep is given
+	// the zero Order if none is open; its error changes nothing and is returned.
+	PlaceOrder(ctx context.Context, fresh Order, keep func(open Order) (bool, error), jobs []Job) (Order, error)
 	// OrdersSince returns how many orders the user has placed since then.
 	OrdersSince(ctx context.Context, id UserID, since time.Time) (int, error)
 	// Order returns the order, or ErrUnknownOrder.
@@ -145,10 +146,13 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 	if err != nil {
 		return Order{}, err
 	}
-	if err := s.withinLimits(ctx, fresh); err != nil {
-		return Order{}, err
+	beyond := s.withinLimits(ctx, fresh)
+	keep := func(open Order) (bool, error) {
+		if open.Payable(now) && open.same(fresh) {
+			return true, nil
+		}
+		return false, beyond
 	}
-	keep := func(open Order) bool { return open.Payable(now) && open.same(fresh) }
 	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID}})
 }
 

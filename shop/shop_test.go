@@ -436,6 +436,9 @@ func TestACustomerBuysWithinTheLimits(t *testing.T) {
 	if err := buy("90d"); !errors.Is(err, shop.ErrManyOrders) {
 		t.Errorf("the fourth within an hour: %v", err)
 	}
+	if err := buy("30d"); err != nil {
+		t.Errorf("the way back to the open order: %v", err)
+	}
 	w.pass(61 * time.Minute)
 	w.buy()
 	w.limits = shop.Limits{Prepaid: 119 * 24 * time.Hour}

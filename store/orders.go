@@ -38,7 +38,7 @@ func (r orderRow) order() shop.Order {
 
 // PlaceOrder returns the user's open order if keep accepts it; otherwise it cancels
 // that one and stores fresh, with its jobs, in one transaction.
-func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) bool, jobs []shop.Job) (placed shop.Order, err error) {
+func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) (bool, error), jobs []shop.Job) (placed shop.Order, err error) {
 	cancelled, fresher := 0, 0
 	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`, fresh.UserID); err != nil {
@@ -48,14 +48,19 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
 			FROM orders WHERE user_id = $1 AND status = 'open'
 			FOR UPDATE`, fresh.UserID)
-		switch {
-		case errors.Is(err, shop.ErrNotFound):
-		case err != nil:
+		isOpen := err == nil
+		if err != nil && !errors.Is(err, shop.ErrNotFound) {
 			return err
-		case keep(open.order()):
+		}
+		isKept, err := keep(open.order())
+		if err != nil {
+			return err
+		}
+		if isOpen && isKept {
 			placed = open.order()
 			return nil
-		default:
+		}
+		if isOpen {
 			if _, err := tx.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, open.ID); err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ func TestPlaceOrderKeepsOneOpenOrder(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	first := placed(t, s)
-	again, err := s.PlaceOrder(t.Context(), shop.Order{UserID: buyer}, func(open shop.Order) bool { return open.ID == first.ID }, nil)
+	again, err := s.PlaceOrder(t.Context(), shop.Order{UserID: buyer}, func(open shop.Order) (bool, error) { return open.ID == first.ID, nil }, nil)
 	if err != nil || again.ID != first.ID {
 		t.Errorf("the open order was not kept: %+v, %v", again, err)
 	}
@@ -62,7 +62,7 @@ func TestPlaceOrderAtOnceMakesOneOrder(t *testing.T) {
 		wg.Go(func() {
 			fresh := first
 			fresh.ID = shop.NewOrderID()
-			if _, err := s.PlaceOrder(t.Context(), fresh, func(shop.Order) bool { return true }, []shop.Job{shop.OpenInvoice{OrderID: fresh.ID}}); err != nil {
+			if _, err := s.PlaceOrder(t.Context(), fresh, func(shop.Order) (bool, error) { return true, nil }, []shop.Job{shop.OpenInvoice{OrderID: fresh.ID}}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -36,7 +36,7 @@ func placedBy(t *testing.T, s *store.Store, p shop.Provider) shop.Order {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := s.PlaceOrder(ctx, fresh, func(shop.Order) bool { return false }, nil)
+	o, err := s.PlaceOrder(ctx, fresh, func(shop.Order) (bool, error) { return false, nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,14 +8,16 @@ import (
 )
 
 // AnnounceSecret makes known that Telegram is about to be told a webhook secret, by
-// its digest. It reports whether other processes may not have heard of it yet. Safe
-// to repeat.
-func (s *Store) AnnounceSecret(ctx context.Context, digest [32]byte) (news bool, err error) {
-	n, err := s.exec(ctx, "announce secret", `
-		INSERT INTO webhook_secrets (digest) VALUES ($1)
-		ON CONFLICT (digest) DO UPDATE SET announced_at = now(), superseded_at = NULL
-		WHERE webhook_secrets.superseded_at IS NOT NULL`, digest[:])
-	return n == 1, err
+// its digest, and returns how long ago that was done first. Safe to repeat.
+func (s *Store) AnnounceSecret(ctx context.Context, digest [32]byte) (known time.Duration, err error) {
+	err = s.use(ctx, "announce secret", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `
+			INSERT INTO webhook_secrets AS known (digest) VALUES ($1)
+			ON CONFLICT (digest) DO UPDATE SET superseded_at = NULL,
+				announced_at = CASE WHEN known.superseded_at IS NULL THEN known.announced_at ELSE now() END
+			RETURNING now() - announced_at`, digest[:]).Scan(&known)
+	})
+	return known, err
 }
 
 // SupersedeSecrets says that Telegram was told the secret, so that all others end

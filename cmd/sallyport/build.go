@@ -50,6 +50,7 @@ type program struct {
 	health     *api.Health
 	keeper     *bot.Keeper
 	watch      *api.Watch
+	pinger     *store.Prober // asks whether the database answers, whatever prober waits for
 	prober     *store.Prober
 	vitals     atomic.Pointer[seenVitals] // the last that were read
 	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
@@ -167,7 +168,7 @@ func (p *program) buildShop(context.Context) error {
 		return err
 	}
 	p.keeper = bot.NewKeeper(bot.KeeperConfig{
-		Client: p.client, Want: p.webhook, Every: 3 * p.config.WatchEvery,
+		Client: p.client, Want: p.webhook, OnDuty: p.eldest.Load, Every: 3 * p.config.WatchEvery,
 		Fresh: 4 * p.config.AlertAfter, Moved: 20 * p.config.AlertAfter, Behind: 2 * p.config.AlertAfter,
 		Logger: p.log.Named("webhook"), Metrics: p.metrics,
 	})
@@ -198,8 +199,10 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 }
 
 func (p *program) buildEdge(web *shop.Shop) {
-	p.prober = store.NewProber(string(p.config.DatabaseURL))
-	p.onClose(p.prober.Close)
+	for _, prober := range []**store.Prober{&p.pinger, &p.prober} {
+		*prober = store.NewProber(string(p.config.DatabaseURL))
+		p.onClose((*prober).Close)
+	}
 	p.health = api.NewHealth(version, p.probes()...)
 	p.edge = api.New(api.Config{
 		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: p.front.Checkout,

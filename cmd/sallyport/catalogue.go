@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -76,6 +78,8 @@ func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
 		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)
 	}
 	c, planErr := f.catalogue()
+	digest := sha256.Sum256(text)
+	c.Version = hex.EncodeToString(digest[:4])
 	nodes, nodeErr := f.nodes()
 	if err := errors.Join(planErr, nodeErr); err != nil {
 		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)

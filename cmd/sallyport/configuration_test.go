@@ -60,7 +60,8 @@ of ` + "`BOT_TOKEN`" + `. Secrets are never shown, neither in logs nor in errors
 
 The file that ` + "`CATALOGUE`" + ` names, in YAML: [catalogue.example.yaml](../catalogue.example.yaml) is one with comments. An unknown
 key is an error. It is read at the start, and again on SIGHUP (` + "`systemctl reload sallyport`" + `): if it is wrong then, the
-shop goes on with the one it has, and the log and ` + "`/healthz`" + ` say what is wrong.
+shop goes on with the one it has, and the log and ` + "`/healthz`" + ` say what is wrong. Of several processes each must be told; the
+version in ` + "`/healthz`" + ` says which catalogue is in force there.
 
 | key | meaning |
 | --- | --- |

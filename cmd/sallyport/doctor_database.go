@@ -85,7 +85,7 @@ func (d *doctor) judgeServer(found store.Inspection, c *check) {
 // judgeConnections compares what the server allows with what the pools may take. Those
 // of a shop that runs are part of what it wants, or it is more shops than one.
 func (d *doctor) judgeConnections(found store.Inspection, c *check) {
-	want := int(d.config.WebConns+d.config.WorkConns) + 1 // of health
+	want := int(d.config.WebConns+d.config.WorkConns) + 2 // of health
 	if d.config.TLS == tlsACME && d.config.TLSStorage == inPostgres {
 		want += tlsConnections
 	}

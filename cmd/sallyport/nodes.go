@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,11 +105,8 @@ func (p *program) nodeNames() []string {
 	return names
 }
 
-// reloadOnSignal reads the catalogue anew whenever the process is told to, until ctx ends.
-func (p *program) reloadOnSignal(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+// reloadOnSignal reads the catalogue anew whenever hangups says so, until ctx ends.
+func (p *program) reloadOnSignal(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -125,16 +120,15 @@ func (p *program) reloadOnSignal(ctx context.Context) {
 // reload puts the catalogue in force as it is now. A wrong one changes nothing, and
 // the operator is told.
 func (p *program) reload(ctx context.Context) {
-	err := p.openCatalogue(ctx)
-	if err == nil {
-		err = p.workers.SetNodes(p.nodeNames())
-	}
-	if err != nil {
+	if err := p.openCatalogue(ctx); err != nil {
 		p.refused.Store(&err)
 		p.log.Error("catalogue not reloaded, the old one stays", zap.NamedError("err", err))
 		return
 	}
 	p.refused.Store(nil)
+	if err := p.workers.SetNodes(p.nodeNames()); err != nil {
+		p.log.Error("new nodes are not checked", zap.NamedError("err", err))
+	}
 	p.health.SetProbes(p.probes()...)
 	p.log.Info("catalogue reloaded", zap.Int("plans", len(p.catalogue.Load().Plans)), zap.Strings("nodes", p.nodeNames()))
 }

@@ -26,7 +26,7 @@ func (w *world) replica(change func(*config)) *program {
 		w.t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- p.run(ctx); p.close() }()
+	go func() { done <- p.run(ctx, nil); p.close() }()
 	w.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

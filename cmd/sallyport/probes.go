@@ -17,8 +17,8 @@ const (
 	// freshOutside is how long a finding about an outside host may be reused:
 	// health must not become a load on it.
 	freshOutside = 2 * time.Second
-	// vitalsBudget bounds how long a look at a node waits for the database.
-	vitalsBudget = 300 * time.Millisecond
+	// pingBudget bounds the question whether the database is there at all.
+	pingBudget = 500 * time.Millisecond
 	// lateInbox, lateJobs and lateCheck are when waiting work means that something is wrong.
 	lateInbox = 20 * time.Second
 	lateJobs  = 30 * time.Second
@@ -33,7 +33,7 @@ func (p *program) probes() []api.Probe {
 	probes := []api.Probe{
 		{
 			Names: []string{"database"}, Silent: api.CodeDatabaseUnreachable, Critical: true, Fresh: time.Second / 4,
-			Look: lookAlone(p.prober.Ping, api.CodeDatabaseUnreachable),
+			Look: lookAlone(p.pinger.Ping, api.CodeDatabaseUnreachable),
 		},
 		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: p.lookAtWork},
 		{Names: []string{"telegram"}, Silent: api.CodeTelegramUnreachable, Fresh: freshOutside, Look: lookAlone(p.client.Check, api.CodeTelegramRefused)},
@@ -58,39 +58,54 @@ func (p *program) probes() []api.Probe {
 func (p *program) lookAtWork(ctx context.Context) ([]api.Finding, error) {
 	v, err := p.prober.Vitals(ctx)
 	if err != nil {
-		return nil, err
+		return p.uncounted(ctx, err)
 	}
 	p.vitals.Store(&seenVitals{at: time.Now(), vitals: v})
 	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
 }
 
+// uncounted is what is known of the work when it could not be counted: nothing if the
+// database is away, which is told by itself.
+func (p *program) uncounted(ctx context.Context, err error) ([]api.Finding, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingBudget)
+	defer cancel()
+	if p.pinger.Ping(ctx) != nil {
+		return nil, err
+	}
+	unknown := api.Finding{State: api.StateFail, Code: api.CodeUnknown, Reason: "not counted"}
+	return []api.Finding{unknown, {State: api.StateFail, Code: api.CodeJobsUncounted, Reason: err.Error()}, unknown}, nil
+}
+
 // lookAtCatalogue says whether the catalogue in force is the one in the file.
 func (p *program) lookAtCatalogue(context.Context) ([]api.Finding, error) {
 	if refused := p.refused.Load(); refused != nil {
-		reason := strings.ReplaceAll((*refused).Error(), "\n", "; ")
-		return []api.Finding{{State: api.StateDegraded, Code: api.CodeCatalogueInvalid, Reason: reason[:min(len(reason), maxReason)]}}, nil
+		reason := api.Shortened(strings.ReplaceAll((*refused).Error(), "\n", "; "), maxReason)
+		return []api.Finding{{State: api.StateDegraded, Code: api.CodeCatalogueInvalid, Reason: reason}}, nil
 	}
-	return []api.Finding{{State: api.StateOK}}, nil
+	return []api.Finding{{State: api.StateOK, Reason: "version " + p.catalogue.Load().Version}}, nil
 }
 
 // maxReason bounds what /healthz quotes of an error.
 const maxReason = 300
 
-// lookAtNode asks the node whether it runs, and the database whether its users were
-// compared of late.
+// lookAtNode asks the node whether it runs, and the last look at the database whether
+// its users were compared of late.
 func (p *program) lookAtNode(node *xray.Node) func(context.Context) ([]api.Finding, error) {
+	since := time.Now()
 	return func(ctx context.Context) ([]api.Finding, error) {
 		if _, err := node.Uptime(ctx); err != nil {
 			return nil, fmt.Errorf("ask node: %w", err)
 		}
-		limit, cancel := context.WithTimeout(ctx, vitalsBudget)
-		defer cancel()
-		v, err := p.prober.Vitals(limit)
-		if err != nil {
-			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil //nolint:nilerr // the database has its own line
+		seen := p.vitals.Load()
+		if seen == nil || time.Since(seen.at) > vitalsStale {
+			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil
 		}
-		if age, known := v.NodeAges[node.Name()]; known && age > lateCheck {
-			return []api.Finding{{State: api.StateDegraded, Code: api.CodeNodeStale, Reason: "users not compared for " + age.Round(time.Second).String()}}, nil
+		age, known := seen.vitals.NodeAges[node.Name()]
+		if !known {
+			age = time.Since(since)
+		}
+		if age > lateCheck {
+			return []api.Finding{degraded(api.CodeNodeStale, "users not compared for %s", age.Round(time.Second))}, nil
 		}
 		return []api.Finding{{State: api.StateOK}}, nil
 	}
@@ -103,7 +118,7 @@ func (p *program) lookAtWebhook(ctx context.Context) ([]api.Finding, error) {
 		return nil, fmt.Errorf("ask telegram: %w", err)
 	}
 	code, isComplaint := map[bot.Fault]string{
-		bot.FaultMissing: api.CodeWebhookMissing, bot.FaultElsewhere: api.CodeWebhookElsewhere,
+		bot.FaultMissing: api.CodeWebhookMissing, bot.FaultElsewhere: api.CodeWebhookElsewhere, bot.FaultMoved: api.CodeWebhookElsewhere,
 		bot.FaultRefused: api.CodeWebhookFailing, bot.FaultUntrusted: api.CodeWebhookFailing, bot.FaultFailing: api.CodeWebhookFailing,
 		bot.FaultBehind: api.CodeWebhookBehind,
 	}[fault]

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +29,8 @@ type serveCommand struct{}
 // Run serves until ctx ends, then stops in order: no more deliveries are taken,
 // what is in hand is finished or handed back, and the process is gone within ten seconds.
 func (serveCommand) Run(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // for good: one that comes too early or too late must not end us
 	c, err := readConfig()
 	if _, _, catalogueErr := readCatalogue(c.Catalogue); c.Catalogue != "" {
 		err = errors.Join(err, catalogueErr)
@@ -44,7 +48,7 @@ func (serveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer p.closeInTime()
-	return p.run(ctx)
+	return p.run(ctx, hangups)
 }
 
 // closeInTime closes what it can: a connection that hangs must not hold up the end.
@@ -92,7 +96,7 @@ const (
 )
 
 // run starts every part and waits for the end of one, or of ctx.
-func (p *program) run(ctx context.Context) error {
+func (p *program) run(ctx context.Context, hangups <-chan os.Signal) error {
 	doors, err := p.openDoors(ctx)
 	if err != nil {
 		return err
@@ -110,9 +114,10 @@ func (p *program) run(ctx context.Context) error {
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.keepCertificate(ctx, up); return nil })
-	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.watch.Run, p.reloadOnSignal} {
+	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.watch.Run} {
 		g.Go(func() error { do(ctx); return nil })
 	}
+	g.Go(func() error { p.reloadOnSignal(ctx, hangups); return nil })
 	g.Go(func() error { p.keepWebhook(ctx, up); return nil })
 	if err := g.Wait(); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
 
 	"sallyport/api"
 	"sallyport/bot"
@@ -17,7 +16,6 @@ import (
 type desk struct {
 	store    *store.Store
 	operator *bot.Operator // nil if there is no chat for alerts
-	log      *zap.Logger
 }
 
 // Incidents returns those that were told of and are not over.
@@ -33,52 +31,39 @@ func (d desk) Incidents(ctx context.Context) ([]api.Incident, error) {
 	return incidents, nil
 }
 
-// Begins tells of an incident. One that cannot be remembered, because it is the
-// database that is away, counts as told.
-func (d desk) Begins(ctx context.Context, i api.Incident) error {
-	if err := d.tell(ctx, i, time.Time{}); err != nil {
-		return err
-	}
-	err := remember(ctx, func(ctx context.Context) error { return d.store.OpenIncident(ctx, store.Incident(i)) })
-	if err != nil {
-		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.NamedError("err", err))
-	}
-	return nil
-}
-
-// rememberBudget bounds how long it may take to note what was told.
-const rememberBudget = 2 * time.Second
-
-// remember notes what was told, even if the process is to end right now.
-func remember(ctx context.Context, note func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberBudget)
-	defer cancel()
-	return note(ctx)
-}
-
-// Ends tells that an incident is over.
-func (d desk) Ends(ctx context.Context, i api.Incident, over time.Time) error {
-	if err := d.tell(ctx, i, over); err != nil {
-		return err
-	}
-	return remember(ctx, func(ctx context.Context) error { return d.store.CloseIncident(ctx, i.Component, i.Code) })
-}
-
-func (d desk) tell(ctx context.Context, i api.Incident, over time.Time) error {
+// Tell tells the operator, if there is a chat for that.
+func (d desk) Tell(ctx context.Context, i api.Incident, over time.Time) error {
 	if d.operator == nil {
 		return nil
 	}
 	return d.operator.Tell(ctx, bot.Alert{Component: i.Component, Code: i.Code, Reason: i.Reason, Since: i.Since, Over: over})
 }
 
+// rememberBudget bounds how long it may take to note what was told.
+const rememberBudget = 2 * time.Second
+
+// Remember notes what was told, even if the process is to end right now.
+func (d desk) Remember(ctx context.Context, i api.Incident) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberBudget)
+	defer cancel()
+	return d.store.OpenIncident(ctx, store.Incident(i))
+}
+
+// Forget notes that the end was told, even if the process is to end right now.
+func (d desk) Forget(ctx context.Context, i api.Incident) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberBudget)
+	defer cancel()
+	return d.store.CloseIncident(ctx, i.Component, i.Code)
+}
+
 func (p *program) buildWatch(sender *bot.Sender, texts *bot.Texts) {
-	d := desk{store: p.work, log: p.log.Named("watch")}
+	d := desk{store: p.work}
 	if p.config.OperatorChat != 0 {
 		d.operator = bot.NewOperator(sender, texts, p.config.OperatorChat, shop.Language(p.config.OperatorLanguage))
 	}
 	p.watch = api.NewWatch(api.WatchConfig{
-		Look: p.health.Report, Desk: d, OnDuty: p.eldest.Load,
-		Every: p.config.WatchEvery, Lasts: p.config.AlertAfter, Logger: d.log,
+		Look: p.health.Inspect, Desk: d, OnDuty: p.eldest.Load,
+		Every: p.config.WatchEvery, Lasts: p.config.AlertAfter, Logger: p.log.Named("watch"),
 	})
 	p.metrics.MustRegister(&vitalsCollector{program: p})
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,15 +53,14 @@ func (p *program) keepWebhook(ctx context.Context, up <-chan struct{}) {
 		return
 	}
 	digest := sha256.Sum256([]byte(p.config.WebhookSecret))
-	news := false
+	var known time.Duration
 	p.untilDone(ctx, "announce secret", func(ctx context.Context) (err error) {
-		known, err := p.work.AnnounceSecret(ctx, digest)
-		news = news || known
+		known, err = p.work.AnnounceSecret(ctx, digest)
 		return err
 	})
-	if news && !p.eldest.Load() {
+	if known < spread && !p.eldest.Load() {
 		select {
-		case <-time.After(spread):
+		case <-time.After(spread - known):
 		case <-ctx.Done():
 			return
 		}
@@ -142,7 +143,7 @@ func (p *program) untilDone(ctx context.Context, what string, do func(context.Co
 // it by itself.
 type webhookCommand struct {
 	Info   webhookInfoCommand   `cmd:"" help:"Show what Telegram knows of the webhook."`
-	Set    webhookSetCommand    `cmd:"" help:"Tell Telegram the webhook, as the running shop does by itself."`
+	Set    webhookSetCommand    `cmd:"" help:"Tell Telegram the webhook, with the secret and certificate that the running shop has. It does so by itself."`
 	Delete webhookDeleteCommand `cmd:"" help:"Have Telegram deliver nowhere: what comes waits there for a day. A running shop sets it again."`
 }
 
@@ -179,6 +180,9 @@ func (webhookSetCommand) Run(ctx context.Context, out io.Writer) error {
 	defer client.Close()
 	w := c.webhook()
 	if c.TLS == tlsSelfSigned {
+		if _, err := os.Stat(filepath.Join(c.TLSDir, api.SelfSignedFile)); err != nil {
+			return fmt.Errorf("TLS=selfsigned: there is no certificate yet, the shop makes it when it starts: %w", err)
+		}
 		certificate, err := api.NewSelfSigned(api.SelfSignedConfig{Host: c.publicHost(), Dir: c.TLSDir})
 		if err != nil {
 			return fmt.Errorf("TLS=selfsigned: %w", err)

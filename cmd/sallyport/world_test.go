@@ -202,7 +202,7 @@ func (w *world) start() *program {
 		w.t.Fatal(err)
 	}
 	w.stop, w.done = cancel, make(chan error, 1)
-	go func() { w.done <- p.run(ctx); p.close() }()
+	go func() { w.done <- p.run(ctx, nil); p.close() }()
 	w.t.Cleanup(w.stopProgram)
 	w.waitFor("the program to be ready", func() bool { return w.get("/readyz") == http.StatusOK && w.webhookSet() })
 	return p

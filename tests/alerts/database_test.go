@@ -86,6 +86,11 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 			},
 			cures: func(s *scene) { s.cure("jobs_dead") },
 		},
+		{
+			code: "jobs_uncounted", alerts: []string{"SallyportJobsUncounted"},
+			breaks: func(s *scene) { s.sql(`ALTER TABLE dead_letters RENAME TO mislaid`) },
+			cures:  func(s *scene) { s.sql(`ALTER TABLE mislaid RENAME TO dead_letters`) },
+		},
 	})
 }
 
