@@ -8,6 +8,7 @@ XRAY     := $(BIN)/xray
 LINTER   := $(BIN)/golangci-lint
 BROWSER  := tests/browser
 ACME     := tests/acme
+DEPLOY   := tests/deploy
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -15,7 +16,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo lint clean deps postgres chromium
+.PHONY: help run build test demo lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -45,6 +46,8 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -C $(BROWSER) -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing with an ACME server"
 	@$(GO) test -C $(ACME) -race -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing the images and what prepares them"
+	@$(GO) test -C $(DEPLOY) -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the alerts" && $(GO) test -C tests/alerts -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
@@ -54,8 +57,8 @@ demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN,
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)
 
-deps: postgres chromium $(XRAY) ## Install or build what run and test need
-	@echo "PostgreSQL, Chromium and Xray are there"
+deps: postgres chromium shellcheck $(XRAY) ## Install or build what run and test need
+	@echo "PostgreSQL, Chromium, shellcheck and Xray are there"
 
 clean: ## Remove everything built
 	@echo "Removing $(BIN)"
@@ -66,6 +69,9 @@ postgres:
 
 chromium:
 	@scripts/ensure-chromium.sh
+
+shellcheck:
+	@scripts/ensure-shellcheck.sh
 
 $(XRAY): tools/xray/go.mod tools/xray/go.sum
 	@echo "Building Xray (2 to 3 minutes the first time)"

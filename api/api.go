@@ -102,8 +102,10 @@ func (e *Edge) Receivers() chi.Router {
 // NewRouter returns an empty router.
 func NewRouter() chi.Router { return chi.NewRouter() }
 
-// Operations adds what only operators should reach to r.
+// Operations adds what only operators should reach to r, and what says whether the
+// process lives, so that a supervisor needs no more than r.
 func (e *Edge) Operations(r chi.Router) {
+	r.Get("/livez", e.cfg.Health.live)
 	r.Get("/readyz", e.cfg.Health.ready)
 	r.Get("/healthz", e.cfg.Health.report)
 }

@@ -110,6 +110,17 @@ func TestManyReportsAreOneLook(t *testing.T) {
 	}
 }
 
+func TestASupervisorNeedsNoMoreThanTheOperationsListener(t *testing.T) {
+	t.Parallel()
+	r := chi.NewRouter()
+	api.New(api.Config{Health: api.NewHealth("v1")}).Operations(r)
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("/livez: %d", w.Code)
+	}
+}
+
 func TestReadyOnlyWhileServing(t *testing.T) {
 	t.Parallel()
 	h := api.NewHealth("v1", alone("database", true, well), alone("telegram", false, func(context.Context) error { return errors.New("down") }))

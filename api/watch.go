@@ -174,22 +174,27 @@ func (w *Watch) see(r Report, now time.Time) {
 	}
 }
 
-// report tells what is to be told. While nobody knows what was told before, it
-// tells of beginnings alone.
+// report tells what is to be told, beginnings before ends. While nobody knows what
+// was told before, it tells of beginnings alone.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
+	for _, s := range w.state {
+		if s.told || !s.well.IsZero() || now.Sub(s.Since) < w.cfg.Lasts {
+			continue
+		}
+		if !s.owed {
+			w.cfg.Logger.Error("incident", s.fields()...)
+		}
+		s.told = w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Begins(ctx, s.Incident) })
+		s.owed = !s.told
+	}
 	for k, s := range w.state {
-		switch {
-		case !s.told && s.well.IsZero() && now.Sub(s.Since) >= w.cfg.Lasts:
-			if !s.owed {
-				w.cfg.Logger.Error("incident", s.fields()...)
-			}
-			s.told = w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Begins(ctx, s.Incident) })
-			s.owed = !s.told
-		case (s.told || s.owed) && remembered && !s.well.IsZero() && now.Sub(s.well) >= w.cfg.Lasts:
-			w.cfg.Logger.Info("incident over", s.fields()...)
-			if w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Ends(ctx, s.Incident, s.well) }) {
-				delete(w.state, k)
-			}
+		isOver := !s.well.IsZero() && now.Sub(s.well) >= w.cfg.Lasts
+		if !remembered || !isOver || !s.told && !s.owed {
+			continue
+		}
+		w.cfg.Logger.Info("incident over", s.fields()...)
+		if w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Ends(ctx, s.Incident, s.well) }) {
+			delete(w.state, k)
 		}
 	}
 }
@@ -206,7 +211,7 @@ func (w *Watch) tell(ctx context.Context, i Incident, do func(context.Context) e
 	defer cancel()
 	err := do(ctx)
 	if err != nil {
-		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.Error(err))...)
+		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.NamedError("err", err))...)
 	}
 	return err == nil
 }

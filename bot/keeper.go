@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -118,7 +117,6 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		k.fellAt = now
 	}
 	k.waiting = info.Pending
-	failed := now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh
 	switch {
 	case info.URL == "":
 		return FaultMissing, "no webhook is set"
@@ -127,14 +125,10 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		return FaultElsewhere, "it is set to " + hostOf(info.URL)
 	case now.Sub(k.contested) < k.cfg.Moved && !k.contested.IsZero():
 		return FaultElsewhere, "it was set to another address at " + k.contested.UTC().Format(time.TimeOnly) + " UTC and is set right again"
-	case info.differs(want):
+	case len(info.Differences(want)) > 0:
 		return FaultParameters, "its parameters differ"
-	case failed && strings.Contains(info.LastErrorMessage, "401"):
-		return FaultRefused, info.LastErrorMessage
-	case failed && want.Certificate != nil && strings.Contains(strings.ToLower(info.LastErrorMessage), "certificate"):
-		return FaultUntrusted, info.LastErrorMessage
-	case failed && info.Pending > 0:
-		return FaultFailing, fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
+	case now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh && info.delivers(want) != FaultNone:
+		return info.delivers(want), fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
 	case now.Sub(k.fellAt) > k.cfg.Behind:
 		return FaultBehind, fmt.Sprintf("%d updates wait", info.Pending)
 	default:
@@ -142,10 +136,18 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 	}
 }
 
-// differs says whether what Telegram shows of the webhook is not as it should be.
-func (i WebhookInfo) differs(want Webhook) bool {
-	return i.MaxConnections != want.MaxConnections || i.OwnCertificate != (want.Certificate != nil) ||
-		!slices.Equal(slices.Sorted(slices.Values(i.AllowedUpdates)), slices.Sorted(slices.Values(AllowedUpdates())))
+// delivers says what a failed delivery means.
+func (i WebhookInfo) delivers(want Webhook) Fault {
+	switch {
+	case strings.Contains(i.LastErrorMessage, "401"):
+		return FaultRefused
+	case want.Certificate != nil && strings.Contains(strings.ToLower(i.LastErrorMessage), "certificate"):
+		return FaultUntrusted
+	case i.Pending > 0:
+		return FaultFailing
+	default:
+		return FaultNone
+	}
 }
 
 // hostOf is the part of a stranger's address that is safe to show: paths hold tokens.
@@ -192,7 +194,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := k.Keep(ctx); err != nil && ctx.Err() == nil {
-			k.cfg.Logger.Warn("webhook not kept", zap.Error(err))
+			k.cfg.Logger.Warn("webhook not kept", zap.NamedError("err", err))
 		}
 	}
 }

@@ -196,7 +196,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 	}{
 		{"no program", sandbox.Config{Program: "/no/such/program"}, "make build"},
 		{"a program that dies", sandbox.Config{Program: "/bin/false"}, "died 3 times"},
-		{"a broken setting", sandbox.Config{Program: program, Env: []string{"TIMEZONE=Nowhere"}}, "TIMEZONE: want a zone"},
+		{"a broken setting", sandbox.Config{Program: program, Env: []string{"TIMEZONE=Nowhere"}}, "TIMEZONE: got \"Nowhere\", want a zone"},
 		{"a negative speed", sandbox.Config{Speed: -1}, "speed -1"},
 		{"a short period of no whole seconds", sandbox.Config{ShortPeriod: 1}, "whole seconds"},
 	} {

@@ -23,8 +23,6 @@ else
 fi
 
 echo "Installing $what (about half a minute): apt-get install $*"
-# Another installation may be under way: wait for it.
-apt="apt-get -o DPkg::Lock::Timeout=300"
 until $as_root apt-get update; do
 	waited=$((${waited:-0} + 1))
 	if [ "$waited" -ge 10 ]; then
@@ -32,4 +30,5 @@ until $as_root apt-get update; do
 	fi
 	sleep 5
 done
-$as_root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends "$@"
+# Another installation may be under way: wait for it.
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"

@@ -39,10 +39,10 @@ type CheckNode struct {
 	Node string `json:"node"`
 }
 
-// PollInvoices asks about unpaid invoices.
+// PollInvoices asks the providers about unpaid invoices.
 type PollInvoices struct{}
 
-// SweepPayments goes through the provider's list of payments.
+// SweepPayments goes through the providers' lists of payments.
 type SweepPayments struct{}
 
 // ExpireDue ends what has run out: subscriptions and unpaid orders.

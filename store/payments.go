@@ -63,7 +63,7 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 		id = shop.OrderID{}
 	}
 	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
-		SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
 		FROM orders
 		WHERE id = $1 OR id = (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3)
 		ORDER BY id = $1 DESC LIMIT 1
@@ -83,6 +83,20 @@ func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.
 		return errSettled
 	}
 	return check(o)
+}
+
+// Flag keeps the event for an operator and gives nothing; the same event for the
+// same reason again is a duplicate.
+func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (outcome shop.Outcome, err error) {
+	err = s.tx(ctx, "flag", func(ctx context.Context, tx pgx.Tx) error {
+		order, err := lockOrderOf(ctx, tx, e)
+		if err != nil && !isRule(err) {
+			return err
+		}
+		outcome, err = flag(ctx, tx, e, order, reason)
+		return err
+	})
+	return outcome, err
 }
 
 // flag keeps an event that breaks a rule; the same one again is a duplicate.

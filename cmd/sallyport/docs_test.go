@@ -39,7 +39,7 @@ func readDoc(t *testing.T, path string) string {
 // allDocs returns the paths of all documents.
 func allDocs(t *testing.T) []string {
 	t.Helper()
-	docs := []string{"README.md", "CONTRIBUTING.md"}
+	docs := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md"}
 	for _, pattern := range []string{"docs/*.md", "docs/adr/*.md"} {
 		found, err := filepath.Glob(inRoot(pattern))
 		if err != nil || len(found) == 0 {

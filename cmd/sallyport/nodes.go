@@ -131,7 +131,7 @@ func (p *program) reload(ctx context.Context) {
 	}
 	if err != nil {
 		p.refused.Store(&err)
-		p.log.Error("catalogue not reloaded, the old one stays", zap.Error(err))
+		p.log.Error("catalogue not reloaded, the old one stays", zap.NamedError("err", err))
 		return
 	}
 	p.refused.Store(nil)

@@ -41,7 +41,7 @@ func (d desk) Begins(ctx context.Context, i api.Incident) error {
 	}
 	err := remember(ctx, func(ctx context.Context) error { return d.store.OpenIncident(ctx, store.Incident(i)) })
 	if err != nil {
-		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.Error(err))
+		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.NamedError("err", err))
 	}
 	return nil
 }

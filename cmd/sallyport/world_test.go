@@ -28,7 +28,16 @@ import (
 
 var server *storetest.Server
 
-func TestMain(m *testing.M) { storetest.Main(m, func(s *storetest.Server) { server = s }) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
+	storetest.Main(m, func(s *storetest.Server) { server = s })
+}
+
+// asProgram makes the tests' binary the program itself: see command.
+const asProgram = "SALLYPORT_TEST_AS_PROGRAM"
 
 const (
 	testBotToken = "123456:AAHnotarealtokenbutlongenough000000"
@@ -148,16 +157,29 @@ func (w *world) throughProxy(database string) string {
 func (w *world) writeCatalogue() string {
 	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), "catalogue.yaml")
-	text := fmt.Sprintf(`support: "@sallyport_support"
+	text := catalogueText("149", nodeText("de1", w.proxy("tcp", w.node.APIAddr, &w.nodeFault), w.node))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// catalogueText is a catalogue in which a month costs so much.
+func catalogueText(price string, nodes ...string) string {
+	return fmt.Sprintf(`support: "@sallyport_support"
 plans:
   - id: basic
     name: {en: Basic, ru: Базовый}
     description: {en: For everyone., ru: Для всех.}
     periods:
-      - {length: 30d, rub: "149"}
+      - {length: 30d, rub: %q}
       - {length: 2s, rub: "10"}
 nodes:
-  - name: de1
+%s`, price, strings.Join(nodes, ""))
+}
+
+func nodeText(name, api string, n *node.Node) string {
+	return fmt.Sprintf(`  - name: %s
     title: Sallyport Germany
     api: %s
     inbound: %s
@@ -167,15 +189,11 @@ nodes:
     public_key: %s
     short_id: %q
     fingerprint: chrome
-`, w.proxy("tcp", w.node.APIAddr, &w.nodeFault), w.node.Inbound, w.node.Host, w.node.Port, w.node.ServerName, w.node.PublicKey, w.node.ShortID)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	return path
+`, name, api, n.Inbound, n.Host, n.Port, n.ServerName, n.PublicKey, n.ShortID)
 }
 
 // start runs the program until the test, or stopProgram, ends it.
-func (w *world) start() {
+func (w *world) start() *program {
 	w.t.Helper()
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(w.log), zap.InfoLevel)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -187,6 +205,7 @@ func (w *world) start() {
 	go func() { w.done <- p.run(ctx); p.close() }()
 	w.t.Cleanup(w.stopProgram)
 	w.waitFor("the program to be ready", func() bool { return w.get("/readyz") == http.StatusOK && w.webhookSet() })
+	return p
 }
 
 func (w *world) webhookSet() bool {

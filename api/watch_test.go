@@ -1,0 +1,255 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sallyport/api"
+)
+
+// paper is a desk that notes what it is told.
+type paper struct {
+	mu     sync.Mutex
+	open   map[string]api.Incident
+	told   []string
+	broken error // it cannot tell
+	away   error // it cannot remember
+}
+
+func (p *paper) Incidents(context.Context) ([]api.Incident, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var open []api.Incident
+	for _, i := range p.open {
+		open = append(open, i)
+	}
+	return open, p.away
+}
+
+func (p *paper) Begins(_ context.Context, i api.Incident) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return p.broken
+	}
+	p.open[i.Component+i.Code] = i
+	p.told = append(p.told, fmt.Sprintf("begins %s %s: %s", i.Component, i.Code, i.Reason))
+	return nil
+}
+
+func (p *paper) Ends(_ context.Context, i api.Incident, over time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.broken != nil {
+		return p.broken
+	}
+	delete(p.open, i.Component+i.Code)
+	if over.Before(i.Since) {
+		p.told = append(p.told, "ends before it began")
+	}
+	p.told = append(p.told, "ends "+i.Component+" "+i.Code)
+	return nil
+}
+
+// scene is a Watch over components that the test sets.
+type scene struct {
+	t     *testing.T
+	paper *paper
+	mu    sync.Mutex
+	now   map[string]api.Component
+	duty  bool
+	looks int
+	stop  func()
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	s := &scene{t: t, paper: &paper{open: make(map[string]api.Incident)}, duty: true, now: map[string]api.Component{"node:a": {State: api.StateOK}}}
+	s.start()
+	return s
+}
+
+// start starts a process that watches.
+func (s *scene) start() {
+	s.t.Helper()
+	w := api.NewWatch(api.WatchConfig{
+		Look: func(context.Context) api.Report {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.looks++
+			components := make(map[string]api.Component)
+			for name, c := range s.now {
+				components[name] = c
+			}
+			return api.Report{Components: components}
+		},
+		Desk: s.paper, OnDuty: func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.duty },
+		Every: time.Millisecond, Lasts: 50 * time.Millisecond,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	s.stop = func() { cancel(); <-ended }
+	s.t.Cleanup(func() { s.stop() })
+}
+
+// is sets how a component is.
+func (s *scene) is(name, state, code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now[name] = api.Component{State: state, Code: code, Reason: "because"}
+}
+
+// tells waits until exactly these lines were told.
+func (s *scene) tells(want ...string) {
+	s.t.Helper()
+	said := func() []string {
+		s.paper.mu.Lock()
+		defer s.paper.mu.Unlock()
+		return append([]string(nil), s.paper.told...)
+	}
+	limit := time.After(5 * time.Second)
+	for len(said()) < len(want) {
+		select {
+		case <-limit:
+			s.t.Fatalf("told only %q", said())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	s.looksOn()
+	if diff := cmp.Diff(want, said()); diff != "" {
+		s.t.Fatalf("told (+):\n%s", diff)
+	}
+}
+
+// looksOn waits for as many looks as would make anything told again.
+func (s *scene) looksOn() {
+	s.t.Helper()
+	looks := func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.looks }
+	for from, limit := looks(), time.After(5*time.Second); looks() < from+80; {
+		select {
+		case <-limit:
+			s.t.Fatal("it looks no more")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func TestAnIncidentIsToldOnceAndItsEndOnce(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.looksOn()
+	s.tells()
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells("begins node:a node_unreachable: because")
+	s.is("node:a", api.StateOK, "")
+	s.tells("begins node:a node_unreachable: because", "ends node:a node_unreachable")
+}
+
+func TestWhatFlickersOrCannotBeToldIsNoIncident(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	for range 20 {
+		s.is("node:a", api.StateFail, "node_unreachable")
+		s.is("node:a", api.StateOK, "")
+	}
+	s.is("jobs", api.StateFail, api.CodeUnknown)
+	s.looksOn()
+	s.tells()
+}
+
+// An incident that turns into "unknown", because the database is away too, goes on.
+func TestAnIncidentGoesOnWhileNobodyKnows(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("jobs", api.StateDegraded, "jobs_late")
+	s.tells("begins jobs jobs_late: because")
+	s.is("jobs", api.StateFail, api.CodeUnknown)
+	s.looksOn()
+	s.is("jobs", api.StateDegraded, "jobs_late")
+	s.looksOn()
+	s.tells("begins jobs jobs_late: because")
+	s.is("jobs", api.StateDegraded, "jobs_dead")
+	s.tells("begins jobs jobs_late: because", "begins jobs jobs_dead: because", "ends jobs jobs_late")
+}
+
+func TestARestartRepeatsNothingAndForgetsNothing(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells("begins node:a node_unreachable: because")
+	s.stop()
+	s.start()
+	s.looksOn()
+	s.tells("begins node:a node_unreachable: because")
+	s.stop()
+	s.is("node:a", api.StateOK, "") // while nobody looks
+	s.start()
+	s.tells("begins node:a node_unreachable: because", "ends node:a node_unreachable")
+}
+
+func TestOnlyTheProcessOnDutyTells(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	duty := func(on bool) { s.mu.Lock(); defer s.mu.Unlock(); s.duty = on }
+	duty(false)
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.looksOn()
+	s.tells()
+	s.paper.mu.Lock()
+	s.paper.open["node:anode_unreachable"] = api.Incident{Component: "node:a", Code: "node_unreachable", Since: time.Now()} // by another
+	s.paper.mu.Unlock()
+	duty(true)
+	s.looksOn()
+	s.tells()
+	s.is("node:a", api.StateOK, "")
+	s.tells("ends node:a node_unreachable")
+}
+
+// Telegram itself is away: its end is told, because its beginning could not be.
+func TestWhatCouldNotBeToldIsToldAtItsEnd(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	set := func(err error) { s.paper.mu.Lock(); defer s.paper.mu.Unlock(); s.paper.broken = err }
+	set(errors.New("telegram is away"))
+	s.is("telegram", api.StateFail, "telegram_unreachable")
+	s.looksOn()
+	s.is("telegram", api.StateOK, "")
+	set(nil)
+	s.tells("ends telegram telegram_unreachable")
+}
+
+// The database is away from the start: nobody knows what was told before.
+func TestWithoutMemoryBeginningsAreToldAndEndsWait(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.stop()
+	s.paper.away = errors.New("no database")
+	s.is("database", api.StateFail, "database_unreachable")
+	s.start()
+	s.tells("begins database database_unreachable: because")
+	s.is("database", api.StateOK, "")
+	s.looksOn()
+	s.tells("begins database database_unreachable: because")
+	s.paper.mu.Lock()
+	s.paper.away = nil
+	s.paper.mu.Unlock()
+	s.tells("begins database database_unreachable: because", "ends database database_unreachable")
+}
+
+func TestAComponentThatIsGoneIsOver(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells("begins node:a node_unreachable: because")
+	s.mu.Lock()
+	delete(s.now, "node:a")
+	s.mu.Unlock()
+	s.tells("begins node:a node_unreachable: because", "ends node:a node_unreachable")
+}

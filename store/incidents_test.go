@@ -1,0 +1,109 @@
+package store_test
+
+import (
+	"crypto/sha256"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sallyport/store"
+)
+
+func TestIncidentsAreRememberedUntilTheyAreClosed(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	one := store.Incident{Component: "node:a", Code: "node_unreachable", Reason: "refused", Since: now}
+	two := store.Incident{Component: "jobs", Code: "jobs_late", Since: now.Add(time.Second)}
+	again := one
+	again.Reason = "other"
+	for _, i := range []store.Incident{two, one, again} {
+		if err := s.OpenIncident(ctx, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func() []store.Incident {
+		open, err := s.Incidents(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range open {
+			open[i].Since = open[i].Since.UTC()
+		}
+		return open
+	}
+	if diff := cmp.Diff([]store.Incident{one, two}, read()); diff != "" {
+		t.Error(diff)
+	}
+	for range 2 {
+		if err := s.CloseIncident(ctx, "node:a", "node_unreachable"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]store.Incident{two}, read()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestASecretIsGoodUntilItsGraceIsOver(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	old, fresh := sha256.Sum256([]byte("old")), sha256.Sum256([]byte("new"))
+	announce := func(digest [32]byte, want bool) {
+		t.Helper()
+		if news, err := s.AnnounceSecret(ctx, digest); err != nil || news != want {
+			t.Errorf("news: %v, %v", news, err)
+		}
+	}
+	good := func(want ...[32]byte) {
+		t.Helper()
+		digests, err := s.Secrets(ctx, time.Hour)
+		if err != nil || len(digests) != len(want) {
+			t.Fatalf("%d are good, %v", len(digests), err)
+		}
+		for _, digest := range want {
+			if !slices.Contains(digests, digest) {
+				t.Error("one is not good")
+			}
+		}
+	}
+	good()
+	announce(old, true)
+	announce(old, false)
+	announce(fresh, true)
+	good(old, fresh)
+	if err := s.SupersedeSecrets(ctx, fresh); err != nil {
+		t.Fatal(err)
+	}
+	good(old, fresh)
+	if _, err := s.Pool().Exec(ctx, `UPDATE webhook_secrets SET superseded_at = superseded_at - interval '61 minutes'`); err != nil {
+		t.Fatal(err)
+	}
+	good(fresh)
+	announce(old, true) // somebody went back
+	good(old, fresh)
+}
+
+func TestTheEldestProcessIsOnDuty(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	beat := func(holder string, want bool) {
+		t.Helper()
+		if _, eldest, err := s.Beat(ctx, holder, 5*time.Second); err != nil || eldest != want {
+			t.Errorf("%s: eldest %v, %v", holder, eldest, err)
+		}
+	}
+	beat("one", true)
+	beat("two", false)
+	beat("one", true)
+	if err := s.Leave(ctx, "one"); err != nil {
+		t.Fatal(err)
+	}
+	beat("two", true)
+	beat("three", false)
+}
