@@ -77,8 +77,10 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
-	for _, outcome := range []shop.Outcome{shop.Settled, shop.Duplicate, shop.Flagged} {
-		p.payments.WithLabelValues(string(shop.CryptoBot), string(outcome)) // there from the start, so that the first is seen to be one more
+	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
+		for _, outcome := range []shop.Outcome{shop.Settled, shop.Duplicate, shop.Flagged} {
+			p.payments.WithLabelValues(string(provider), string(outcome)) // there from the start, so that the first is seen to be one more
+		}
 	}
 	p.metrics.MustRegister(p.payments)
 	for _, step := range []func(context.Context) error{p.openCatalogue, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {

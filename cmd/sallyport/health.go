@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -105,7 +106,8 @@ func printReport(out io.Writer, report api.Report) error {
 	fmt.Fprintf(table, "%s\tsallyport\t%s\n", report.State, report.Version)
 	for _, name := range slices.Sorted(maps.Keys(report.Components)) {
 		component := report.Components[name]
-		fmt.Fprintf(table, "%s\t%s\t%s\n", component.State, name, component.Reason)
+		words := []string{component.Code, component.Reason}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", component.State, name, strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ": "))
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
