@@ -134,7 +134,7 @@ func (a *ACME) Run(ctx context.Context) {
 			return
 		}
 		a.trouble.Store(&trouble{err: err, serving: a.Current()})
-		a.log.Error("certificate not loaded, trying again", zap.Error(err), zap.Duration("after", manageAgain))
+		a.log.Error("certificate not loaded, trying again", zap.NamedError("err", err), zap.Duration("after", manageAgain))
 		select {
 		case <-ctx.Done():
 			return
@@ -159,7 +159,7 @@ func (a *ACME) note(_ context.Context, event string, data map[string]any) error 
 			err = errors.New("certificate not obtained")
 		}
 		a.trouble.Store(&trouble{err: err, serving: a.Current()})
-		a.log.Error("certificate not obtained, trying again later", zap.Bool("renewal", renewal), zap.Error(err))
+		a.log.Error("certificate not obtained, trying again later", zap.Bool("renewal", renewal), zap.NamedError("err", err))
 	}
 	return nil
 }

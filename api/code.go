@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // The codes of what can be wrong, as docs/operations.md explains them. CodeUnknown
 // is the code of what cannot be told because something else is wrong.
 const (
@@ -28,13 +30,20 @@ const (
 	CodeCatalogueInvalid    = "catalogue_invalid"
 )
 
-// Codes returns every code that says that something is wrong.
+// Codes returns every code that says that something is wrong; of one component, the
+// worst first: while it is found, those after it are not looked for.
 func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
-		CodePaymentsFlagged, CodePaymentsUndelivered, CodeTelegramUnreachable, CodeTelegramRefused,
+		CodePaymentsUndelivered, CodePaymentsFlagged, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeWebhookMissing, CodeWebhookElsewhere, CodeWebhookFailing, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,
 	}
+}
+
+// hides says whether finding the code worse leaves unknown whether the code holds.
+func hides(worse, code string) bool {
+	rank := slices.Index(Codes(), worse)
+	return worse == CodeUnknown || rank >= 0 && rank < slices.Index(Codes(), code)
 }

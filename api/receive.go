@@ -51,9 +51,11 @@ func (e *Edge) receive(name string, known func(http.Header) bool, take func(cont
 		err := r.serve(w, request)
 		code := statusOf(err)
 		e.requests.WithLabelValues(name, strconv.Itoa(code)).Observe(time.Since(start).Seconds())
-		if err != nil {
+		if err == nil {
+			e.log.Debug("delivery taken", zap.String("receiver", name), zap.Duration("dur", time.Since(start)))
+		} else {
 			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code),
-				zap.Stringer("client", clientOf(request, e.cfg.Proxies)), zap.Duration("dur", time.Since(start)), zap.Error(err))
+				zap.Stringer("client", clientOf(request, e.cfg.Proxies)), zap.Duration("dur", time.Since(start)), zap.NamedError("err", err))
 		}
 		if code == http.StatusServiceUnavailable {
 			busy(w)
@@ -169,6 +171,6 @@ func (e *Edge) bury(ctx context.Context, source string, reason error, body []byt
 	if err := e.cfg.Inbox.BuryLetter(ctx, source, reason.Error(), body); err != nil {
 		return err
 	}
-	e.log.Error("delivery not understood", zap.String("receiver", source), zap.Error(reason))
+	e.log.Error("delivery not understood", zap.String("receiver", source), zap.NamedError("err", reason))
 	return nil
 }

@@ -87,7 +87,10 @@ func (s *SelfSigned) due(cert *x509.Certificate) bool {
 	return cert.NotAfter.Sub(s.cfg.Now()) <= selfSignedRenew
 }
 
-func (s *SelfSigned) path() string { return filepath.Join(s.cfg.Dir, "selfsigned.pem") }
+// selfSignedName is the file of key and certificate.
+const selfSignedName = "selfsigned.pem"
+
+func (s *SelfSigned) path() string { return filepath.Join(s.cfg.Dir, selfSignedName) }
 
 // load reads key and certificate.
 func (s *SelfSigned) load() (*tls.Certificate, error) {
@@ -212,7 +215,7 @@ func (s *SelfSigned) Run(ctx context.Context) {
 			s.trouble.Store(nil)
 		case ctx.Err() == nil:
 			s.trouble.Store(&err)
-			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.Error(err))
+			s.cfg.Logger.Error("self-signed certificate not renewed, trying again", zap.NamedError("err", err))
 		}
 	}
 }

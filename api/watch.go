@@ -43,8 +43,9 @@ type Watch struct {
 	cfg   WatchConfig
 	state map[key]*standing
 
-	mu   sync.Mutex
-	last Report
+	mu     sync.Mutex
+	last   Report
+	looked time.Time
 }
 
 type key struct{ component, code string }
@@ -92,7 +93,7 @@ func (w *Watch) Run(ctx context.Context) {
 			return
 		}
 		w.mu.Lock()
-		w.last = r
+		w.last, w.looked = r, time.Now()
 		w.mu.Unlock()
 		w.see(r, time.Now())
 		if w.cfg.OnDuty() {
@@ -110,10 +111,16 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-// Last returns the last report; it is empty before the first.
+// missedLooks is how many looks may be missed before the last one says nothing any more.
+const missedLooks = 6
+
+// Last returns the last report; it is empty before the first, and when that is long ago.
 func (w *Watch) Last() Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if time.Since(w.looked) > missedLooks*w.cfg.Every {
+		return Report{}
+	}
 	return w.last
 }
 
@@ -156,8 +163,8 @@ func (w *Watch) see(r Report, now time.Time) {
 		s.Reason, s.well = c.Reason, time.Time{}
 	}
 	for k, s := range w.state {
-		c, known := r.Components[k.component]
-		isSeen := known && (c.Code == k.code || c.Code == CodeUnknown)
+		c := r.Components[k.component]
+		isSeen := c.Code == k.code || hides(c.Code, k.code)
 		switch {
 		case !isSeen && s.well.IsZero():
 			s.well = now
@@ -167,22 +174,27 @@ func (w *Watch) see(r Report, now time.Time) {
 	}
 }
 
-// report tells what is to be told. While nobody knows what was told before, it
-// tells of beginnings alone.
+// report tells what is to be told, beginnings before ends. While nobody knows what
+// was told before, it tells of beginnings alone.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
+	for _, s := range w.state {
+		if s.told || !s.well.IsZero() || now.Sub(s.Since) < w.cfg.Lasts {
+			continue
+		}
+		if !s.owed {
+			w.cfg.Logger.Error("incident", s.fields()...)
+		}
+		s.told = w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Begins(ctx, s.Incident) })
+		s.owed = !s.told
+	}
 	for k, s := range w.state {
-		switch {
-		case !s.told && s.well.IsZero() && now.Sub(s.Since) >= w.cfg.Lasts:
-			if !s.owed {
-				w.cfg.Logger.Error("incident", s.fields()...)
-			}
-			s.told = w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Begins(ctx, s.Incident) })
-			s.owed = !s.told
-		case (s.told || s.owed) && remembered && !s.well.IsZero() && now.Sub(s.well) >= w.cfg.Lasts:
-			w.cfg.Logger.Info("incident over", s.fields()...)
-			if w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Ends(ctx, s.Incident, s.well) }) {
-				delete(w.state, k)
-			}
+		isOver := !s.well.IsZero() && now.Sub(s.well) >= w.cfg.Lasts
+		if !remembered || !isOver || !s.told && !s.owed {
+			continue
+		}
+		w.cfg.Logger.Info("incident over", s.fields()...)
+		if w.tell(ctx, s.Incident, func(ctx context.Context) error { return w.cfg.Desk.Ends(ctx, s.Incident, s.well) }) {
+			delete(w.state, k)
 		}
 	}
 }
@@ -199,7 +211,7 @@ func (w *Watch) tell(ctx context.Context, i Incident, do func(context.Context) e
 	defer cancel()
 	err := do(ctx)
 	if err != nil {
-		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.Error(err))...)
+		w.cfg.Logger.Warn("operator not told", append(i.fields(), zap.NamedError("err", err))...)
 	}
 	return err == nil
 }

@@ -36,7 +36,7 @@ func (l *Lanes) try(ctx context.Context, u shop.Update) laneOutcome {
 	l.handled.WithLabelValues(u.Kind, state).Observe(time.Since(start).Seconds())
 	l.report(u, state, time.Since(start), err)
 	if err := l.store(ctx, u, state, after, err); err != nil {
-		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.Error(err))
+		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.NamedError("err", err))
 		time.AfterFunc(maxPause, func() { l.Wake(u.Lane) }) // it is handled once more
 		return laneLost
 	}
@@ -107,9 +107,9 @@ func (l *Lanes) report(u shop.Update, state string, took time.Duration, err erro
 	case "done":
 		l.cfg.Logger.Debug("update handled", fields...)
 	case "dead":
-		l.cfg.Logger.Error("update put aside", append(fields, zap.Error(err))...)
+		l.cfg.Logger.Error("update put aside", append(fields, zap.NamedError("err", err))...)
 	default:
-		l.cfg.Logger.Warn("update not handled", append(fields, zap.Error(err))...)
+		l.cfg.Logger.Warn("update not handled", append(fields, zap.NamedError("err", err))...)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
@@ -32,7 +31,10 @@ func New(s *shop.Shop, client *Client, display *Display) *Bot {
 func (b *Bot) Handle(ctx context.Context, u shop.Update) error {
 	var update tgbotapi.Update
 	if err := json.Unmarshal(u.Body, &update); err != nil {
-		return &shop.Error{Kind: shop.KindInvalid, Key: "undecodable", Err: err}
+		return undecodable(err)
+	}
+	if about, err := b.credit(ctx, u); about {
+		return err // money comes first, whoever it is from
 	}
 	switch {
 	case update.CallbackQuery != nil:
@@ -64,9 +66,6 @@ func (b *Bot) moved(ctx context.Context, m *tgbotapi.ChatMemberUpdated) error {
 func (b *Bot) written(ctx context.Context, m *tgbotapi.Message) error {
 	if m.From == nil || m.From.IsBot || !m.Chat.IsPrivate() {
 		return nil
-	}
-	if m.SuccessfulPayment != nil {
-		return fmt.Errorf("a payment that nobody asked for: %w", shop.ErrUnknownOrder) // kept for an operator
 	}
 	user, err := b.shop.Enter(ctx, shop.UserID(m.From.ID), m.From.LanguageCode)
 	if err != nil {
@@ -165,27 +164,15 @@ func (b *Bot) press(ctx context.Context, t turn, data string) (answer, error) {
 		return t.stale(), nil
 	}
 	a, err := handle(ctx, t, words[1:])
+	for rule, text := range map[error]string{shop.ErrPrepaid: "limit.prepaid", shop.ErrManyOrders: "limit.orders"} {
+		if errors.Is(err, rule) {
+			return answer{screen: t.paint.menu(t.paint.text(text, nil))}, nil
+		}
+	}
 	switch shop.KindOf(err) {
 	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
 		return t.stale(), nil
 	default:
 		return a, err
 	}
-}
-
-// Checkout answers Telegram's question whether a payment may go ahead. It is asked
-// and answered within one request.
-func (b *Bot) Checkout(ctx context.Context, body []byte) error {
-	var update tgbotapi.Update
-	if err := json.Unmarshal(body, &update); err != nil || update.PreCheckoutQuery == nil || update.PreCheckoutQuery.From == nil {
-		return &shop.Error{Kind: shop.KindInvalid, Key: "undecodable", Err: errors.New("not a pre-checkout query")}
-	}
-	q := update.PreCheckoutQuery
-	params := tgbotapi.Params{"pre_checkout_query_id": q.ID, "ok": "true"}
-	amount := shop.Money{Minor: int64(q.TotalAmount), Currency: q.Currency}
-	if err := b.shop.CheckCheckout(ctx, q.InvoicePayload, shop.UserID(q.From.ID), amount); err != nil {
-		paint := b.display.texts.painter(shop.GuessLanguage(q.From.LanguageCode))
-		params["ok"], params["error_message"] = "false", paint.text("checkout.refused", nil)
-	}
-	return b.client.Call(ctx, "answerPreCheckoutQuery", params, nil)
 }

@@ -67,7 +67,7 @@ func (c *Client) do(ctx context.Context, method string, result any, call func(*t
 		var status int
 		api.Client = bound{ctx: ctx, client: c.http, status: &status}
 		answer, err := call(&api)
-		if _, junk := errors.AsType[*json.SyntaxError](err); junk || errors.Is(err, io.EOF) {
+		if _, junk := errors.AsType[*json.SyntaxError](err); junk || errors.Is(err, io.EOF) && status != 0 {
 			return translateJunk(method, status)
 		}
 		if err != nil {

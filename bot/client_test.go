@@ -100,6 +100,9 @@ func TestTheTokenIsInNoError(t *testing.T) {
 		if shop.KindOf(err) != shop.KindUnavailable || strings.Contains(err.Error(), token) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if name != "junk" && strings.Contains(err.Error(), "not by the Bot API") {
+			t.Errorf("%s: there was no answer, but the error says %q", name, err)
+		}
 	}
 }
 

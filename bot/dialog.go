@@ -101,7 +101,11 @@ func (b *Bot) offer(_ context.Context, t turn, arguments []string) (answer, erro
 }
 
 func (b *Bot) pay(ctx context.Context, t turn, arguments []string) (answer, error) {
-	order, err := b.shop.PlaceOrder(ctx, t.user.ID, shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1)))
+	provider := shop.Provider(argument(arguments, 2))
+	if provider == "" {
+		provider = shop.CryptoBot
+	}
+	order, err := b.shop.PlaceOrder(ctx, t.user.ID, shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1)), provider)
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,7 +126,7 @@ func (b *Bot) order(ctx context.Context, t turn, arguments []string) (answer, er
 	a := answer{screen: t.paint.order(view), order: order}
 	if order.Status == shop.OrderOpen {
 		a.toast = t.paint.text("order.unpaid", nil)
-		err = b.shop.AskAboutPayments(ctx)
+		err = b.shop.AskAboutPayments(ctx, order)
 	}
 	return a, err
 }

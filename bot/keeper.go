@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,6 +85,9 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 			Namespace: "sallyport", Subsystem: "webhook", Name: "repairs_total", Help: "How often the webhook was set again, by what was wrong.",
 		}, []string{"reason"}),
 	}
+	for _, fault := range []Fault{FaultMissing, FaultElsewhere, FaultParameters, FaultRefused, FaultUntrusted} {
+		k.repairs.WithLabelValues(string(fault)) // there from the start, so that the first is seen to be one more
+	}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(k.pending, k.repairs)
 	}
@@ -123,7 +125,7 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook) (Fault, string) {
 		return FaultElsewhere, "it is set to " + hostOf(info.URL)
 	case now.Sub(k.contested) < k.cfg.Moved && !k.contested.IsZero():
 		return FaultElsewhere, "it was set to another address at " + k.contested.UTC().Format(time.TimeOnly) + " UTC and is set right again"
-	case info.differs(want):
+	case len(info.Differences(want)) > 0:
 		return FaultParameters, "its parameters differ"
 	case now.Sub(time.Unix(info.LastErrorDate, 0)) < k.cfg.Fresh && info.delivers(want) != FaultNone:
 		return info.delivers(want), fmt.Sprintf("%d updates wait: %s", info.Pending, info.LastErrorMessage)
@@ -146,12 +148,6 @@ func (i WebhookInfo) delivers(want Webhook) Fault {
 	default:
 		return FaultNone
 	}
-}
-
-// differs says whether what Telegram shows of the webhook is not as it should be.
-func (i WebhookInfo) differs(want Webhook) bool {
-	return i.MaxConnections != want.MaxConnections || i.OwnCertificate != (want.Certificate != nil) ||
-		!slices.Equal(slices.Sorted(slices.Values(i.AllowedUpdates)), slices.Sorted(slices.Values(AllowedUpdates())))
 }
 
 // hostOf is the part of a stranger's address that is safe to show: paths hold tokens.
@@ -198,7 +194,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := k.Keep(ctx); err != nil && ctx.Err() == nil {
-			k.cfg.Logger.Warn("webhook not kept", zap.Error(err))
+			k.cfg.Logger.Warn("webhook not kept", zap.NamedError("err", err))
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (l *Lanes) sweep(ctx context.Context) {
 	for sleep(ctx, sweepEvery) == nil {
 		lanes, err := l.cfg.Inbox.IdleLanes(ctx, sweepBatch)
 		if err != nil && ctx.Err() == nil {
-			l.cfg.Logger.Warn("inbox not swept", zap.Error(err))
+			l.cfg.Logger.Warn("inbox not swept", zap.NamedError("err", err))
 		}
 		for _, lane := range lanes {
 			l.Wake(lane)
@@ -169,7 +169,7 @@ func (l *Lanes) work(ctx, hard context.Context, lane int64) {
 	defer cancel()
 	more, err := l.cfg.Inbox.ReleaseLane(release, lane, l.cfg.Holder)
 	if err != nil {
-		l.cfg.Logger.Warn("lane not released", zap.Error(err)) // its lease runs out by itself
+		l.cfg.Logger.Warn("lane not released", zap.NamedError("err", err)) // its lease runs out by itself
 	}
 	l.rest(lane, more)
 }
@@ -190,7 +190,7 @@ func (l *Lanes) next(ctx context.Context, lane int64) laneOutcome {
 	update, ok, err := l.cfg.Inbox.ClaimUpdate(claim, lane, l.cfg.Holder, lease)
 	switch {
 	case err != nil:
-		l.cfg.Logger.Warn("lane not claimed", zap.Error(err))
+		l.cfg.Logger.Warn("lane not claimed", zap.NamedError("err", err))
 		return laneEmpty
 	case !ok:
 		return laneEmpty

@@ -90,16 +90,22 @@ func (p painter) periods(plan shop.Plan) Screen {
 // offer shows what will be bought and asks how to pay.
 func (p painter) offer(o shop.Offer) Screen {
 	plan, period := string(o.Plan.ID), string(o.Period.ID)
-	return Screen{
+	s := Screen{
 		Name: "offer",
-		Text: p.text("offer.text", fields{
-			"Plan": name(o.Plan.Name, p.lang), "Period": p.texts.period(p.lang, o.Period.Length), "Price": p.texts.price(o.Period.Price),
-		}),
-		Rows: [][]Button{
-			row(p.button("pay_cryptobot", "pay", plan, period)),
-			row(p.button("back", "plan", plan), p.button("menu", "menu")),
-		},
+		Text: p.text("offer.text", fields{"Plan": name(o.Plan.Name, p.lang), "Period": p.texts.period(p.lang, o.Period.Length)}),
 	}
+	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
+		price, err := o.By(provider)
+		if err != nil {
+			continue // it is not sold so
+		}
+		s.Rows = append(s.Rows, row(Button{
+			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(price)}),
+			Data: strings.Join([]string{"pay", plan, period, string(provider)}, ":"),
+		}))
+	}
+	s.Rows = append(s.Rows, row(p.button("back", "plan", plan), p.button("menu", "menu")))
+	return s
 }
 
 // orderView is what a screen shows of an order.
@@ -129,8 +135,9 @@ func (p painter) order(v orderView) Screen {
 	case v.invoice.URL == "":
 		s.Text, s.Rows = p.text("order.preparing", f), [][]Button{row(p.button("refresh", "order", id)), row(p.button("cancel", "cancel", id))}
 	default:
-		s.Text, s.Rows = p.text("order.open", f), [][]Button{
-			row(Button{Text: p.text("button.pay", f), URL: v.invoice.URL}),
+		provider := string(v.order.Provider)
+		s.Text, s.Rows = p.text("order.open_"+provider, f), [][]Button{
+			row(Button{Text: p.text("button.pay_"+provider, f), URL: v.invoice.URL}),
 			row(p.button("check", "order", id)),
 			row(p.button("cancel", "cancel", id)),
 		}

@@ -26,7 +26,7 @@ func testCatalogue() shop.Catalogue {
 			ID: "basic", Name: map[shop.Language]string{shop.English: "Basic <1>", shop.Russian: "Базовый"},
 			Description: map[shop.Language]string{shop.English: "One & only.", shop.Russian: "Для всех."},
 			Periods: []shop.Period{
-				{ID: "30d", Length: 30 * 24 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+				{ID: "30d", Length: 30 * 24 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR}},
 				{ID: "45s", Length: 45 * time.Second, Price: shop.Money{Minor: 10050, Currency: "RUB"}},
 			},
 		},
@@ -38,12 +38,21 @@ func testLink() string {
 	return "vless://88888888-8888-4888-8888-888888888888@203.0.113.10:443?encryption=none&security=reality&type=tcp&headerType=none&flow=xtls-rprx-vision&sni=cover.example&fp=chrome&pbk=cmuQJv2Ew_QrbSCBfhgpT-WgTBq8MAJkHCMKKtNuUR0&sid=0123456789abcdef#Germany%201"
 }
 
+// orderBy returns an order that is to be paid by way of a provider.
+func orderBy(offer shop.Offer, p shop.Provider) shop.Order {
+	o, err := shop.NewOrder(7, offer, p, moment)
+	if err != nil {
+		panic(err)
+	}
+	o.ID = shop.OrderID{UUID: uuid.MustParse("01950000-0000-7000-8000-000000000001")}
+	return o
+}
+
 // screens returns every screen in every state, by name.
 func screens(p painter) map[string]Screen {
 	c := testCatalogue()
 	offer := shop.Offer{Plan: c.Plans[0], Period: c.Plans[0].Periods[0]}
-	order := shop.NewOrder(7, offer, moment)
-	order.ID = shop.OrderID{UUID: uuid.MustParse("01950000-0000-7000-8000-000000000001")}
+	order, stars := orderBy(offer, shop.CryptoBot), orderBy(offer, shop.Stars)
 	paid, closed := order, order
 	paid.Status, closed.Status = shop.OrderPaid, shop.OrderExpired
 	invoice := shop.Invoice{URL: "https://t.me/CryptoBot?start=IV1"}
@@ -67,8 +76,10 @@ func screens(p painter) map[string]Screen {
 		"plans":           p.plans(c),
 		"periods":         p.periods(c.Plans[0]),
 		"offer":           p.offer(offer),
+		"offer_no_stars":  p.offer(shop.Offer{Plan: c.Plans[0], Period: c.Plans[0].Periods[1]}),
 		"order_preparing": p.order(orderView{order: order, plan: c.Plans[0]}),
 		"order_open":      p.order(orderView{order: order, plan: c.Plans[0], invoice: invoice}),
+		"order_stars":     p.order(orderView{order: stars, plan: c.Plans[0], invoice: shop.Invoice{URL: "https://t.me/$abc"}}),
 		"order_waiting":   p.order(orderView{order: paid, plan: c.Plans[0], waiting: true}),
 		"order_paid":      p.order(orderView{order: paid, plan: c.Plans[0]}),
 		"order_closed":    p.order(orderView{order: closed, plan: c.Plans[0]}),

@@ -101,10 +101,11 @@ func (t *Texts) period(l shop.Language, length time.Duration) string {
 
 // price returns an amount as people write it.
 func (t *Texts) price(m shop.Money) string {
-	if m.Currency == "RUB" {
-		return strings.TrimSuffix(m.String(), " RUB") + " ₽"
+	amount, sign := strings.TrimSuffix(m.String(), " "+m.Currency), m.Currency
+	if known, ok := map[string]string{"RUB": "₽", shop.XTR: "⭐"}[sign]; ok {
+		sign = known
 	}
-	return m.String()
+	return amount + " " + sign
 }
 
 // name picks the text of the catalogue in this language, else in any.

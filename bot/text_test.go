@@ -92,10 +92,19 @@ func TestEveryTextIsUsedAndEveryUsedTextExists(t *testing.T) {
 			t.Errorf("no profile text for %s", status)
 		}
 	}
+	for _, p := range providers() {
+		for _, key := range []string{"order.open_", "button.by_", "button.pay_"} {
+			if _, ok := texts[key+p]; !ok {
+				t.Errorf("no text %s%s", key, p)
+			}
+		}
+	}
 }
 
-// usedKeys returns whether a key stands in the package's source, whole or as
-// "prefix." joined with something.
+func providers() []string { return []string{string(shop.CryptoBot), string(shop.Stars)} }
+
+// usedKeys returns whether a key stands in the package's source, whole, without a
+// provider at its end, or as "prefix." joined with something.
 func usedKeys(t *testing.T) func(string) bool {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -120,6 +129,11 @@ func usedKeys(t *testing.T) func(string) bool {
 		})
 	}
 	return func(key string) bool {
+		for _, p := range providers() {
+			if stem, ok := strings.CutSuffix(key, p); ok && literals[stem] {
+				return true
+			}
+		}
 		prefix, suffix, _ := strings.Cut(key, ".")
 		return literals[key] || (literals[prefix+"."] && (literals[suffix] || prefix == "profile" || prefix == "alert")) ||
 			(literals["."+suffix] && literals[prefix])

@@ -27,12 +27,14 @@ COMMENT ON COLUMN dead_letters.reviewed_at IS 'When an operator had looked at it
 COMMENT ON COLUMN payment_events.reviewed_at IS 'When an operator had looked at a flagged event; until then /healthz counts it.';
 CREATE INDEX dead_letters_unreviewed ON dead_letters (id) WHERE reviewed_at IS NULL;
 CREATE INDEX payment_events_unreviewed ON payment_events (id) WHERE outcome = 'flagged' AND reviewed_at IS NULL;
+CREATE INDEX orders_placed ON orders (user_id, created_at);
 DROP INDEX inbox_dead;
 CREATE INDEX inbox_dead ON inbox (update_id) WHERE state = 'dead' AND reviewed_at IS NULL;
 
 -- +goose Down
 DROP INDEX inbox_dead;
 CREATE INDEX inbox_dead ON inbox (closed_at) WHERE state = 'dead';
+DROP INDEX orders_placed;
 ALTER TABLE payment_events DROP COLUMN reviewed_at;
 ALTER TABLE dead_letters DROP COLUMN reviewed_at;
 ALTER TABLE inbox DROP COLUMN reviewed_at;

@@ -92,8 +92,9 @@ func (h *Host) attempt(ctx context.Context, op string, call func(context.Context
 	return shop.Unavailable(err)
 }
 
-// Open says whether calls are refused because the host has failed too often.
-func (h *Host) Open() bool { return h.breaker.IsOpen() }
+// Open says whether calls are refused because the host has failed too often: all of
+// them, or all but the one that tries whether it is back.
+func (h *Host) Open() bool { return !h.breaker.IsClosed() }
 
 func classified(err error) bool {
 	_, ok := errors.AsType[*shop.Error](err)

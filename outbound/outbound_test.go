@@ -67,6 +67,25 @@ func TestBreakerOpensOnAFailingHostAndClosesAgain(t *testing.T) {
 	}
 }
 
+func TestBreakerIsOpenWhileItTriesTheHost(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", Failures: 1, Pause: time.Millisecond})
+	_ = h.Do(t.Context(), "ask", func(context.Context) error { return errors.New("connection refused") })
+	tried := false
+	for !tried && t.Context().Err() == nil {
+		_ = h.Do(t.Context(), "ask", func(context.Context) error {
+			tried = true
+			if !h.Open() {
+				t.Error("not open during the first call after the pause")
+			}
+			return nil
+		})
+	}
+	if h.Open() {
+		t.Error("still open after a success")
+	}
+}
+
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():

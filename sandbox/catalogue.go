@@ -29,6 +29,7 @@ type cataloguePlan struct {
 type cataloguePeriod struct {
 	Length string `yaml:"length"`
 	RUB    string `yaml:"rub"`
+	Stars  int    `yaml:"stars,omitempty"`
 }
 
 type catalogueNode struct {
@@ -50,12 +51,12 @@ func plans(short time.Duration) []cataloguePlan {
 		{
 			ID: "basic", Name: map[string]string{"ru": "Базовый", "en": "Basic"},
 			Description: map[string]string{"ru": "Для одного человека: телефон и ноутбук.", "en": "For one person: a phone and a laptop."},
-			Periods:     []cataloguePeriod{{"30d", "149"}, {"90d", "399"}, {"180d", "749"}, {"365d", "1399"}},
+			Periods:     []cataloguePeriod{{"30d", "149", 99}, {"90d", "399", 269}, {"180d", "749", 499}, {"365d", "1399", 929}},
 		},
 		{
 			ID: "plus", Name: map[string]string{"ru": "Плюс", "en": "Plus"},
 			Description: map[string]string{"ru": "Для семьи: все устройства дома и в дороге.", "en": "For a family: every device, at home and away."},
-			Periods:     []cataloguePeriod{{"30d", "299"}, {"90d", "699"}, {"180d", "1199"}, {"365d", "2299"}},
+			Periods:     []cataloguePeriod{{"30d", "299", 199}, {"90d", "699", 469}, {"180d", "1199", 799}, {"365d", "2299", 1529}},
 		},
 		{
 			ID: "taster", Name: map[string]string{"ru": "Проба", "en": "Taster"},
@@ -63,7 +64,7 @@ func plans(short time.Duration) []cataloguePlan {
 				"ru": "Совсем короткий: чтобы увидеть, как доступ заканчивается.",
 				"en": "A very short one, to watch access expire.",
 			},
-			Periods: []cataloguePeriod{{fmt.Sprintf("%ds", int(short.Seconds())), "10"}},
+			Periods: []cataloguePeriod{{fmt.Sprintf("%ds", int(short.Seconds())), "10", 7}},
 		},
 	}
 }

@@ -36,6 +36,7 @@ func (c *control) people(r chi.Router) {
 	r.Post("/users/{id}/block", does(c.block(true)))
 	r.Post("/users/{id}/unblock", does(c.block(false)))
 	r.Post("/users/{id}/stars/{message}/pay", does(c.payStars))
+	r.Post("/users/{id}/stars/links/{link}/pay", does(c.payLink))
 	r.Get("/files/{file}", c.file)
 	r.Get("/violations", does(func(*http.Request) (any, error) {
 		return append([]string{}, c.world.Telegram.Violations()...), nil
@@ -179,6 +180,15 @@ func (c *control) payStars(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return done{true}, c.world.Telegram.PayStars(id, int(message))
+}
+
+// payLink pays the invoice of a link, which is named by what follows telegram.LinkPrefix.
+func (c *control) payLink(r *http.Request) (any, error) {
+	id, err := number(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	return done{true}, c.world.Telegram.PayLink(id, telegram.LinkPrefix+chi.URLParam(r, "link"))
 }
 
 func (c *control) file(w http.ResponseWriter, r *http.Request) {

@@ -167,6 +167,8 @@ func TestControlRefuses(t *testing.T) {
 		{"no such invoice to pay", "POST", "/invoices/1/pay", "", nil, 404},
 		{"no such hash", "GET", "/invoices/by-hash/x", "", nil, 404},
 		{"no such Stars invoice", "POST", "/users/1/stars/1/pay", "", nil, 404},
+		{"no such invoice link", "POST", "/users/1/stars/links/x/pay", "", nil, 404},
+		{"an invoice link of nobody", "POST", "/users/x/stars/links/x/pay", "", nil, 400},
 		{"holding without saying what", "POST", "/webhooks/cryptopay", "", nil, 400},
 		{"a strange target", "POST", "/faults", `{"target":"moon","mode":"down"}`, nil, 400},
 		{"a strange mode", "POST", "/faults", `{"target":"xray","mode":"tired"}`, nil, 400},

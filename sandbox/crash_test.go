@@ -27,7 +27,7 @@ const (
 	stopLimit = 10 * time.Second
 	// crashWorlds is how many worlds share the rounds.
 	crashWorlds = 2
-	newcomers   = 2 // of each round, besides a customer who has bought before
+	newcomers   = 2 // of each round, one pays in Stars; besides them, a customer who has bought before
 	regulars    = 4 // customers who take turns to come back; Telegram lets nobody be written to too fast
 )
 
@@ -132,7 +132,9 @@ func (c *crash) play(round int64, strike func(context.Context, <-chan int64) tim
 	paid := make(chan int64, newcomers+1)
 	people := []*customer{c.regular[round%regulars]}
 	for n := range int64(newcomers) {
-		people = append(people, newCustomer(c.w, 10_000+round*10+n))
+		p := newCustomer(c.w, 10_000+round*10+n)
+		p.stars = n == 0
+		people = append(people, p)
 	}
 	began := time.Now()
 	var g errgroup.Group

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ type customer struct {
 	world *sandbox.World
 	id    int64
 	known bool           // has chosen a language
+	stars bool           // pays in Telegram Stars
 	pays  func(id int64) // called right after each payment, if set
 }
 
@@ -122,23 +124,41 @@ func (c *customer) orders(ctx context.Context) (string, error) {
 
 // asksForInvoice presses the button for it, or refreshes an order whose invoice is late.
 func (c *customer) asksForInvoice() error {
-	if _, err := c.Press("CryptoBot"); err == nil {
+	way := "CryptoBot"
+	if c.stars {
+		way = "Telegram Stars"
+	}
+	if _, err := c.Press(way); err == nil {
 		return nil
 	}
 	return c.presses("Refresh")()
 }
 
-// settles pays the invoice of a pay page, and returns how many messages the chat
-// had before.
+// settles pays the invoice of a pay page, or of a link, and returns how many messages
+// the chat had before.
 func (c *customer) settles(address string) (before int, err error) {
 	before = len(c.world.Telegram.Chat(c.id).Messages)
-	if _, err := c.Pay(address); err != nil {
+	if c.stars {
+		err = c.paysStars(address)
+	} else {
+		_, err = c.Pay(address)
+	}
+	if err != nil {
 		return before, fmt.Errorf("customer %d pays %s: %w", c.id, address, err)
 	}
 	if c.pays != nil {
 		c.pays(c.id)
 	}
 	return before, nil
+}
+
+// paysStars pays again when nobody says whether they may: nothing was charged then.
+func (c *customer) paysStars(link string) error {
+	for {
+		if err := c.PayStars(link); !errors.Is(err, telegram.ErrPayTimeout) {
+			return err
+		}
+	}
 }
 
 // receives waits for a message after the first few that has the text.

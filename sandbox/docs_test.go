@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"sallyport/sandbox"
+	"sallyport/sandbox/telegram"
 )
 
 const document = "../docs/sandbox.md"
@@ -138,14 +140,19 @@ func (e example) compareStream(stream io.Reader) error {
 
 // variables are what a reader of the document would have noted on the way.
 func variables(w *sandbox.World) *strings.Replacer {
-	var file, hash, invoice string
+	var file, hash, invoice, link string
 	for _, m := range w.Telegram.Chat(7).Messages {
 		file = either(m.PhotoFileID, file)
+		for _, b := range slices.Concat(m.Keyboard...) {
+			if name, ok := strings.CutPrefix(b.URL, telegram.LinkPrefix); ok {
+				link = name
+			}
+		}
 	}
 	if all := w.CryptoPay.Invoices(); len(all) > 0 {
 		hash, invoice = all[0].Hash, strconv.FormatInt(all[0].ID, 10)
 	}
-	return strings.NewReplacer("$FILE", file, "$HASH", hash, "$INVOICE", invoice)
+	return strings.NewReplacer("$FILE", file, "$HASH", hash, "$INVOICE", invoice, "$LINK", link)
 }
 
 // compare returns an error unless got has everything that the document shows.

@@ -61,6 +61,13 @@ func (p *Person) Pay(address string) (cryptopay.Invoice, error) {
 	return p.world.CryptoPay.Pay(invoice.ID, "")
 }
 
+// PayStars pays, in Telegram Stars, the invoice that the link leads to. What the shop
+// refuses is a *telegram.RefusedError.
+func (p *Person) PayStars(link string) error {
+	p.acted = time.Now()
+	return p.world.Telegram.PayLink(p.user.ID, link)
+}
+
 // See waits until the bot shows the text in a message that is new, or edited,
 // since the person last did something. The error says what is shown instead.
 func (p *Person) See(ctx context.Context, text string) (telegram.Message, error) {

@@ -18,6 +18,13 @@ type PeriodID string
 type Catalogue struct {
 	Plans   []Plan
 	Support string // the contact that customers are given, such as "@name"
+	Limits  Limits
+}
+
+// Limits are what one customer may do; zero means no limit.
+type Limits struct {
+	Prepaid time.Duration // how far ahead access may be bought
+	Orders  int           // how many orders may be placed in an hour
 }
 
 // Plan is a product: the same access, sold for several periods.
@@ -32,7 +39,8 @@ type Plan struct {
 type Period struct {
 	ID     PeriodID
 	Length time.Duration
-	Price  Money
+	Price  Money // in roubles
+	Stars  Money // zero if it is not sold for Stars
 }
 
 // Offer is one plan for one period at its price today.
@@ -64,6 +72,16 @@ func (c Catalogue) Quote(plan PlanID, period PeriodID) (Offer, error) {
 		}
 	}
 	return Offer{}, fmt.Errorf("plan %q for %q: %w", plan, period, ErrNoOffer)
+}
+
+// By returns what the offer costs by way of a provider, or ErrNoOffer if it is not
+// sold so.
+func (o Offer) By(p Provider) (Money, error) {
+	price := map[Provider]Money{CryptoBot: o.Period.Price, Stars: o.Period.Stars}[p]
+	if price == (Money{}) {
+		return Money{}, fmt.Errorf("plan %q for %q by %q: %w", o.Plan.ID, o.Period.ID, p, ErrNoOffer)
+	}
+	return price, nil
 }
 
 const day = 24 * time.Hour

@@ -61,6 +61,9 @@ var (
 	ErrWrongAsset    error = &Error{Kind: KindInvalid, Key: "wrong_asset"}
 	ErrUnknownOrder  error = &Error{Kind: KindNotFound, Key: "unknown_order"}
 	ErrOrderPaid     error = &Error{Kind: KindConflict, Key: "order_already_paid"}
+	ErrRefunded      error = &Error{Kind: KindConflict, Key: "refunded"}
+	ErrPrepaid       error = &Error{Kind: KindConflict, Key: "prepaid"}
+	ErrManyOrders    error = &Error{Kind: KindConflict, Key: "many_orders"}
 	ErrLaneLost      error = &Error{Kind: KindConflict, Key: "lane_lost"} // another process has taken the lane
 	ErrHoldsResource error = &Error{Kind: KindInternal, Key: "holds_resource"}
 )

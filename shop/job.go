@@ -7,6 +7,15 @@ type Job interface {
 	Kind() string
 }
 
+// JobKinds returns the kinds of all jobs.
+func JobKinds() []string {
+	var kinds []string
+	for _, j := range []Job{ConvergeUser{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}} {
+		kinds = append(kinds, j.Kind())
+	}
+	return kinds
+}
+
 // ConvergeUser makes every node agree with one user's subscription.
 type ConvergeUser struct {
 	UserID UserID `json:"user_id"`
@@ -30,10 +39,10 @@ type CheckNode struct {
 	Node string `json:"node"`
 }
 
-// PollInvoices asks about unpaid invoices.
+// PollInvoices asks the providers about unpaid invoices.
 type PollInvoices struct{}
 
-// SweepPayments goes through the provider's list of payments.
+// SweepPayments goes through the providers' lists of payments.
 type SweepPayments struct{}
 
 // ExpireDue ends what has run out: subscriptions and unpaid orders.

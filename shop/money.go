@@ -9,7 +9,19 @@ import (
 // Money is an amount in minor units (kopecks, cents) of a currency.
 type Money struct {
 	Minor    int64
-	Currency string // ISO 4217, upper case
+	Currency string // ISO 4217, upper case, or XTR
+}
+
+// XTR is the currency code of Telegram Stars. A Star has no smaller part: it is its
+// own minor unit.
+const XTR = "XTR"
+
+// decimals returns how many digits after the point a currency has.
+func decimals(currency string) int {
+	if currency == XTR {
+		return 0
+	}
+	return 2
 }
 
 // maxWhole bounds what ParseMoney accepts: 15 digits before the point keep the
@@ -18,26 +30,30 @@ const maxWhole = 15
 
 // ParseMoney reads a decimal such as "199", "199.5" or "199.00". It refuses signs,
 // exponents, more than 15 digits before the point, and any non-zero digit beyond
-// the second one after it.
+// those that the currency has after it.
 func ParseMoney(decimal, currency string) (Money, error) {
 	whole, fraction, _ := strings.Cut(decimal, ".")
 	if !digits(whole) || len(whole) > maxWhole || (fraction == "" && strings.Contains(decimal, ".")) {
 		return Money{}, fmt.Errorf("amount %q: %w", decimal, ErrWrongAmount)
 	}
 	fraction = strings.TrimRight(fraction, "0")
-	if len(fraction) > 2 || (fraction != "" && !digits(fraction)) {
+	places := decimals(currency)
+	if len(fraction) > places || (fraction != "" && !digits(fraction)) {
 		return Money{}, fmt.Errorf("amount %q: %w", decimal, ErrWrongAmount)
 	}
-	minor, err := strconv.ParseInt(whole+(fraction + "00")[:2], 10, 64)
+	minor, err := strconv.ParseInt(whole+(fraction + "00")[:places], 10, 64)
 	if err != nil {
 		return Money{}, fmt.Errorf("amount %q: %w", decimal, ErrWrongAmount)
 	}
 	return Money{Minor: minor, Currency: currency}, nil
 }
 
-// Decimal returns the amount with two digits after the point, as payment
-// providers take it.
+// Decimal returns the amount with the digits after the point that its currency has,
+// as payment providers take it.
 func (m Money) Decimal() string {
+	if decimals(m.Currency) == 0 {
+		return strconv.FormatInt(m.Minor, 10)
+	}
 	return fmt.Sprintf("%d.%02d", m.Minor/100, m.Minor%100)
 }
 

@@ -47,6 +47,7 @@ type Order struct {
 	Plan      PlanID
 	PeriodID  PeriodID
 	Period    time.Duration
+	Provider  Provider
 	Price     Money
 	Status    OrderStatus
 	CreatedAt time.Time
@@ -54,13 +55,15 @@ type Order struct {
 	PaidAt    time.Time // zero until paid
 }
 
-// NewOrder returns an open order for the offer at its price of today.
-func NewOrder(user UserID, offer Offer, now time.Time) Order {
+// NewOrder returns an open order for the offer at its price of today, or ErrNoOffer
+// if the provider does not sell it.
+func NewOrder(user UserID, offer Offer, p Provider, now time.Time) (Order, error) {
+	price, err := offer.By(p)
 	return Order{
 		ID: NewOrderID(), UserID: user,
-		Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length, Price: offer.Period.Price,
+		Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length, Provider: p, Price: price,
 		Status: OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
-	}
+	}, err
 }
 
 // Payable says whether the customer may start to pay this order now.
@@ -68,10 +71,11 @@ func (o Order) Payable(now time.Time) bool {
 	return o.Status == OrderOpen && o.ExpiresAt.After(now)
 }
 
-// sells says whether the order is for this offer at this price.
-func (o Order) sells(offer Offer) bool {
-	return o.Plan == offer.Plan.ID && o.PeriodID == offer.Period.ID &&
-		o.Period == offer.Period.Length && o.Price == offer.Period.Price
+// same says whether both orders are the same wish: what, for how long, how paid, at
+// what price.
+func (o Order) same(other Order) bool {
+	return o.Plan == other.Plan && o.PeriodID == other.PeriodID && o.Period == other.Period &&
+		o.Provider == other.Provider && o.Price == other.Price
 }
 
 // CheckPayment returns nil if the payment is what the order asks for, or the rule
@@ -107,6 +111,8 @@ type Orders interface {
 	// PlaceOrder returns the user's open order if keep accepts it; otherwise it
 	// cancels that one and stores fresh, with its jobs, in one transaction.
 	PlaceOrder(ctx context.Context, fresh Order, keep func(Order) bool, jobs []Job) (Order, error)
+	// OrdersSince returns how many orders the user has placed since then.
+	OrdersSince(ctx context.Context, id UserID, since time.Time) (int, error)
 	// Order returns the order, or ErrUnknownOrder.
 	Order(ctx context.Context, id OrderID) (Order, error)
 	// CloseOrder moves an open order to status; it reports whether it was open.
@@ -125,18 +131,49 @@ type Orders interface {
 	UnpaidInvoices(ctx context.Context, provider Provider, since time.Time, limit int) ([]string, error)
 }
 
-// PlaceOrder makes the customer's order for an offer and sees to its invoice. The
-// same wish repeated while its order is open returns that order; another wish
-// replaces it. It returns ErrNoOffer for what is not sold.
-func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period PeriodID) (Order, error) {
+// PlaceOrder makes the customer's order for an offer, to be paid by way of a
+// provider, and sees to its invoice. The same wish repeated while its order is open
+// returns that order; another wish replaces it. It returns ErrNoOffer for what is
+// not sold, and ErrPrepaid or ErrManyOrders for what is beyond the catalogue's limits.
+func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period PeriodID, p Provider) (Order, error) {
 	offer, err := s.Catalogue().Quote(plan, period)
 	if err != nil {
 		return Order{}, err
 	}
 	now := s.now()
-	fresh := NewOrder(user, offer, now)
-	keep := func(open Order) bool { return open.Payable(now) && open.sells(offer) }
+	fresh, err := NewOrder(user, offer, p, now)
+	if err != nil {
+		return Order{}, err
+	}
+	if err := s.withinLimits(ctx, fresh); err != nil {
+		return Order{}, err
+	}
+	keep := func(open Order) bool { return open.Payable(now) && open.same(fresh) }
 	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID}})
+}
+
+// withinLimits returns nil if the customer may place the order.
+func (s *Shop) withinLimits(ctx context.Context, fresh Order) error {
+	limits := s.Catalogue().Limits
+	if limits.Prepaid > 0 {
+		sub, err := s.store.Subscription(ctx, fresh.UserID)
+		if err != nil {
+			return err
+		}
+		if sub.Granted() && sub.ExpiresAt.Add(fresh.Period).After(fresh.CreatedAt.Add(limits.Prepaid)) {
+			return ErrPrepaid
+		}
+	}
+	if limits.Orders > 0 {
+		placed, err := s.store.OrdersSince(ctx, fresh.UserID, fresh.CreatedAt.Add(-time.Hour))
+		if err != nil {
+			return err
+		}
+		if placed >= limits.Orders {
+			return ErrManyOrders
+		}
+	}
+	return nil
 }
 
 // OrderOf returns the customer's own order; a stranger's is ErrUnknownOrder.

@@ -10,8 +10,11 @@ import (
 // Provider names a payment provider.
 type Provider string
 
-// CryptoBot is Crypto Pay, the payment service of @CryptoBot.
-const CryptoBot Provider = "cryptobot"
+// The providers.
+const (
+	CryptoBot Provider = "cryptobot" // Crypto Pay, the payment service of @CryptoBot
+	Stars     Provider = "stars"     // Telegram, in its own Stars
+)
 
 // Invoice is a provider's demand to pay an order.
 type Invoice struct {
@@ -73,6 +76,9 @@ type Payments interface {
 	// and external id settles at most once, whatever is repeated or concurrent.
 	Settle(ctx context.Context, e PaymentEvent, check func(Order) error,
 		decide func(Order, Subscription) Settlement) (Outcome, error)
+	// Flag keeps the event for an operator and gives nothing; the same event for the
+	// same reason again is a Duplicate.
+	Flag(ctx context.Context, e PaymentEvent, reason error) (Outcome, error)
 	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
 }
@@ -90,19 +96,36 @@ func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	return outcome, nil
 }
 
+// Refunded keeps a provider's word that a payment was given back. What it bought
+// stays as it is: an operator decides. A nil error promises that the event is stored.
+func (s *Shop) Refunded(ctx context.Context, e PaymentEvent) (Outcome, error) {
+	outcome, err := s.store.Flag(ctx, e, ErrRefunded)
+	if err != nil {
+		return "", fmt.Errorf("refund %s %s: %w", e.Provider, e.ExternalID, err)
+	}
+	s.settled(e, outcome)
+	return outcome, nil
+}
+
 // Gateway is a payment provider as the shop uses it.
 type Gateway interface {
 	// CreateInvoice asks the provider for an invoice. It is not safe to repeat:
 	// FindInvoice first.
 	CreateInvoice(ctx context.Context, o Order, description string) (Invoice, error)
-	// FindInvoice returns the invoice that an earlier try made for the order.
+	// FindInvoice returns the invoice that an earlier try made for the order, if
+	// another would do harm.
 	FindInvoice(ctx context.Context, id OrderID) (Invoice, bool, error)
-	// PaidInvoices returns the payments among these invoices; with an error, those
-	// that could be read.
-	PaidInvoices(ctx context.Context, externalIDs []string) ([]PaymentEvent, error)
 	// RecentPaid returns the latest payments that the provider knows of; with an
 	// error, those that could be read.
 	RecentPaid(ctx context.Context) ([]PaymentEvent, error)
+}
+
+// Poller is a Gateway that can be asked about single invoices.
+type Poller interface {
+	Gateway
+	// PaidInvoices returns the payments among these invoices; with an error, those
+	// that could be read.
+	PaidInvoices(ctx context.Context, externalIDs []string) ([]PaymentEvent, error)
 }
 
 // OpenInvoice gets the invoice of an order from the provider and sees that the
@@ -123,12 +146,16 @@ func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 }
 
 func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
-	again, err := s.store.RequestInvoice(ctx, o.ID, CryptoBot)
+	gateway, known := s.gateways[o.Provider]
+	if !known {
+		return Invoice{}, fmt.Errorf("order %s: provider %q is not set up", o.ID, o.Provider)
+	}
+	again, err := s.store.RequestInvoice(ctx, o.ID, o.Provider)
 	if err != nil {
 		return Invoice{}, err
 	}
 	if again {
-		found, ok, err := s.gateway.FindInvoice(ctx, o.ID)
+		found, ok, err := gateway.FindInvoice(ctx, o.ID)
 		if err != nil || ok {
 			return found, err
 		}
@@ -137,12 +164,15 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 	if err != nil {
 		return Invoice{}, err
 	}
-	return s.gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
+	return gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
 }
 
-// AskAboutPayments has the provider asked about unpaid invoices soon.
-func (s *Shop) AskAboutPayments(ctx context.Context) error {
-	return s.store.Enqueue(ctx, PollInvoices{})
+// AskAboutPayments has the order's provider asked soon whether it was paid.
+func (s *Shop) AskAboutPayments(ctx context.Context, o Order) error {
+	if _, ok := s.gateways[o.Provider].(Poller); ok {
+		return s.store.Enqueue(ctx, PollInvoices{})
+	}
+	return s.store.Enqueue(ctx, SweepPayments{})
 }
 
 const (
@@ -153,21 +183,41 @@ const (
 	pollBatch = 500
 )
 
-// PollInvoices asks the provider about unpaid invoices and settles what was paid
-// without our hearing of it. Safe to repeat.
+// PollInvoices asks the providers about unpaid invoices and settles what was paid
+// without our hearing of it. Safe to repeat; one provider that fails does not stop
+// the others.
 func (s *Shop) PollInvoices(ctx context.Context) error {
-	ids, err := s.store.UnpaidInvoices(ctx, CryptoBot, s.now().Add(-pollWindow), pollBatch)
+	var errs []error
+	for provider, gateway := range s.gateways {
+		if poller, ok := gateway.(Poller); ok {
+			errs = append(errs, s.poll(ctx, provider, poller))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Shop) poll(ctx context.Context, provider Provider, poller Poller) error {
+	ids, err := s.store.UnpaidInvoices(ctx, provider, s.now().Add(-pollWindow), pollBatch)
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	events, err := s.gateway.PaidInvoices(ctx, ids)
+	events, err := poller.PaidInvoices(ctx, ids)
 	return errors.Join(err, s.settleAll(ctx, events))
 }
 
-// SweepPayments goes through the provider's own list of payments and settles those
-// that neither a callback nor a poll brought. Safe to repeat.
+// SweepPayments goes through each provider's own list of payments and settles those
+// of which nothing else has told us. Safe to repeat; one provider that fails does not
+// stop the others.
 func (s *Shop) SweepPayments(ctx context.Context) error {
-	events, readErr := s.gateway.RecentPaid(ctx)
+	var errs []error
+	for provider, gateway := range s.gateways {
+		errs = append(errs, s.sweep(ctx, provider, gateway))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) error {
+	events, readErr := gateway.RecentPaid(ctx)
 	if len(events) == 0 {
 		return readErr
 	}
@@ -176,7 +226,7 @@ func (s *Shop) SweepPayments(ctx context.Context) error {
 	for i, e := range events {
 		ids[i], byID[e.ExternalID] = e.ExternalID, e
 	}
-	unsettled, err := s.store.Unsettled(ctx, CryptoBot, ids)
+	unsettled, err := s.store.Unsettled(ctx, provider, ids)
 	if err != nil {
 		return errors.Join(readErr, err)
 	}

@@ -44,11 +44,39 @@ func TestParseMoneyIsExactOrRefuses(t *testing.T) {
 	}
 }
 
+func TestStarsAreWhole(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in    string
+		stars int64
+		bad   bool
+	}{
+		{in: "99", stars: 99},
+		{in: "1", stars: 1},
+		{in: "99.00", stars: 99},
+		{in: "99.5", bad: true},
+		{in: "0.01", bad: true},
+		{in: "-1", bad: true},
+		{in: "1e3", bad: true},
+		{in: "", bad: true},
+		{in: "ten", bad: true},
+	} {
+		m, err := shop.ParseMoney(c.in, shop.XTR)
+		if (err != nil) != c.bad || m.Minor != c.stars {
+			t.Errorf("%q: %d, %v", c.in, m.Minor, err)
+		}
+	}
+	if m := (shop.Money{Minor: 100, Currency: shop.XTR}); m.Decimal() != "100" || m.String() != "100 XTR" {
+		t.Errorf("a hundred Stars are %s, %s", m.Decimal(), m)
+	}
+}
+
 func TestMoneyReadsWhatItWrites(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := shop.Money{Minor: rapid.Int64Range(0, 1e15).Draw(t, "minor"), Currency: "RUB"}
-		if got, err := shop.ParseMoney(m.Decimal(), "RUB"); got != m || err != nil {
+		currency := rapid.SampledFrom([]string{"RUB", shop.XTR}).Draw(t, "currency")
+		m := shop.Money{Minor: rapid.Int64Range(0, 1e15-1).Draw(t, "minor"), Currency: currency}
+		if got, err := shop.ParseMoney(m.Decimal(), currency); got != m || err != nil {
 			t.Fatalf("%s: %+v, %v", m.Decimal(), got, err)
 		}
 	})
@@ -154,12 +182,62 @@ func TestAccessTimeEqualsPaidTime(t *testing.T) {
 	})
 }
 
+func TestAnOrderCostsWhatItsProviderTakes(t *testing.T) {
+	t.Parallel()
+	both := shop.Offer{Plan: shop.Plan{ID: "basic"}, Period: catalogue().Plans[0].Periods[0]}
+	roubles := shop.Offer{Plan: shop.Plan{ID: "basic"}, Period: catalogue().Plans[0].Periods[1]}
+	for _, c := range []struct {
+		name  string
+		offer shop.Offer
+		by    shop.Provider
+		want  shop.Money
+	}{
+		{"roubles by CryptoBot", both, shop.CryptoBot, shop.Money{Minor: 14900, Currency: "RUB"}},
+		{"Stars by Telegram", both, shop.Stars, shop.Money{Minor: 99, Currency: shop.XTR}},
+		{"no price in Stars", roubles, shop.Stars, shop.Money{}},
+		{"nobody's provider", both, "paypal", shop.Money{}},
+		{"no provider", both, "", shop.Money{}},
+	} {
+		o, err := shop.NewOrder(1, c.offer, c.by, noon)
+		sold := c.want != shop.Money{}
+		if sold == errors.Is(err, shop.ErrNoOffer) || sold && (o.Price != c.want || o.Provider != c.by || !o.Payable(noon)) {
+			t.Errorf("%s: %+v, %v", c.name, o, err)
+		}
+	}
+}
+
+func TestStarsPayAnOrderInStarsAndNoOther(t *testing.T) {
+	t.Parallel()
+	stars := shop.Order{UserID: 1, Provider: shop.Stars, Price: shop.Money{Minor: 100, Currency: shop.XTR}, Status: shop.OrderOpen}
+	roubles := shop.Order{UserID: 1, Provider: shop.CryptoBot, Price: shop.Money{Minor: 100, Currency: "RUB"}, Status: shop.OrderOpen}
+	paid := stars
+	paid.Status = shop.OrderPaid
+	for _, c := range []struct {
+		name  string
+		order shop.Order
+		sum   shop.Money
+		want  error
+	}{
+		{"the price", stars, stars.Price, nil},
+		{"a Star less", stars, shop.Money{Minor: 99, Currency: shop.XTR}, shop.ErrWrongAmount},
+		{"a Star more", stars, shop.Money{Minor: 101, Currency: shop.XTR}, shop.ErrWrongAmount},
+		{"kopecks for Stars", stars, shop.Money{Minor: 100, Currency: "RUB"}, shop.ErrWrongAmount},
+		{"Stars for kopecks", roubles, stars.Price, shop.ErrWrongAmount},
+		{"once more", paid, stars.Price, shop.ErrOrderPaid},
+	} {
+		e := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "c", Invoiced: c.sum}
+		if err := c.order.CheckPayment(e, []string{"USDT"}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestCheckCheckoutIsNeverBlind(t *testing.T) {
 	t.Parallel()
 	price := shop.Money{Minor: 100, Currency: "XTR"}
 	open := shop.Order{UserID: 1, Price: price, Status: shop.OrderOpen, ExpiresAt: noon.Add(time.Minute)}
-	paid, cancelled := open, open
-	paid.Status, cancelled.Status = shop.OrderPaid, shop.OrderCancelled
+	paid, cancelled, expired := open, open, open
+	paid.Status, cancelled.Status, expired.Status = shop.OrderPaid, shop.OrderCancelled, shop.OrderExpired
 	for _, c := range []struct {
 		name   string
 		order  shop.Order
@@ -175,6 +253,8 @@ func TestCheckCheckoutIsNeverBlind(t *testing.T) {
 		{"too late", open, 1, price, noon.Add(time.Minute), shop.ErrNotPayable},
 		{"paid already", paid, 1, price, noon, shop.ErrNotPayable},
 		{"cancelled", cancelled, 1, price, noon, shop.ErrNotPayable},
+		{"expired", expired, 1, price, noon, shop.ErrNotPayable},
+		{"nothing", open, 1, shop.Money{Currency: "XTR"}, noon, shop.ErrWrongAmount},
 	} {
 		if err := c.order.CheckCheckout(c.payer, c.amount, c.now); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
@@ -208,7 +288,7 @@ func catalogue() shop.Catalogue {
 	return shop.Catalogue{Support: "@help", Plans: []shop.Plan{{
 		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic", shop.Russian: "Базовый"},
 		Periods: []shop.Period{
-			{ID: "30d", Length: month, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+			{ID: "30d", Length: month, Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR}},
 			{ID: "90d", Length: 3 * month, Price: shop.Money{Minor: 39900, Currency: "RUB"}},
 		},
 	}}}

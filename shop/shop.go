@@ -29,9 +29,9 @@ type Config struct {
 	Store     Store
 	Catalogue *atomic.Pointer[Catalogue] // replaced as a whole when it is read anew
 	Nodes     func() []Node              // may change from call to call
-	Gateway   Gateway
+	Gateways  map[Provider]Gateway
 	Messenger Messenger
-	Assets    []string                    // in which customers may pay
+	Assets    []string                    // in which customers may pay invoices in roubles
 	Settled   func(PaymentEvent, Outcome) // told of every payment event that was stored; may be nil
 	Checked   func(NodeCheck)             // told of every check of a node that ended; may be nil
 	Now       func() time.Time            // default time.Now
@@ -42,7 +42,7 @@ type Shop struct {
 	store     Store
 	catalogue *atomic.Pointer[Catalogue]
 	nodes     func() []Node
-	gateway   Gateway
+	gateways  map[Provider]Gateway
 	messenger Messenger
 	assets    []string
 	settled   func(PaymentEvent, Outcome)
@@ -53,7 +53,7 @@ type Shop struct {
 // New returns a Shop made of cfg.
 func New(cfg Config) *Shop {
 	s := &Shop{
-		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateway: cfg.Gateway,
+		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateways: cfg.Gateways,
 		messenger: cfg.Messenger, assets: cfg.Assets, settled: cfg.Settled, checked: cfg.Checked,
 		now: cfg.Now,
 	}

@@ -29,7 +29,9 @@ type world struct {
 	store     *store.Store
 	node      *shoptest.Node
 	gateway   *shoptest.Gateway
+	stars     *shoptest.Gateway
 	messenger *shoptest.Messenger
+	limits    shop.Limits
 
 	mu    sync.Mutex
 	clock time.Time
@@ -40,7 +42,8 @@ const anna = shop.UserID(1001)
 func setup(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(),
+		t: t, store: server.Open(t), node: shoptest.NewNode("de1"), gateway: shoptest.NewGateway(shop.CryptoBot),
+		stars:     shoptest.NewGateway(shop.Stars),
 		messenger: &shoptest.Messenger{}, clock: time.Now().UTC().Truncate(time.Microsecond),
 	}
 	w.Shop = w.shopWith(w.node)
@@ -53,10 +56,12 @@ func setup(t *testing.T) *world {
 func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	var c atomic.Pointer[shop.Catalogue]
 	sold := catalogue()
+	sold.Limits = w.limits
 	c.Store(&sold)
 	return shop.New(shop.Config{
-		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Gateway: w.gateway, Messenger: w.messenger,
-		Assets: []string{"USDT"}, Now: w.now,
+		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
+		Gateways: map[shop.Provider]shop.Gateway{shop.CryptoBot: w.gateway, shop.Stars: struct{ shop.Gateway }{w.stars}}, // not a Poller
+		Assets:   []string{"USDT"}, Now: w.now,
 	})
 }
 
@@ -81,7 +86,7 @@ func (w *world) must(err error) {
 
 func (w *world) order() shop.Order {
 	w.t.Helper()
-	o, err := w.PlaceOrder(w.t.Context(), anna, "basic", "30d")
+	o, err := w.PlaceOrder(w.t.Context(), anna, "basic", "30d", shop.CryptoBot)
 	w.must(err)
 	return o
 }
@@ -400,17 +405,46 @@ func TestSameWishReturnsTheSameOrder(t *testing.T) {
 	if again := w.order(); again.ID != first.ID {
 		t.Error("a repeated press made a second order")
 	}
-	other, err := w.PlaceOrder(t.Context(), anna, "basic", "90d")
+	other, err := w.PlaceOrder(t.Context(), anna, "basic", "90d", shop.CryptoBot)
 	w.must(err)
 	if old, _ := w.OrderOf(t.Context(), anna, first.ID); old.Status != shop.OrderCancelled || other.ID == first.ID {
 		t.Errorf("%+v", old)
 	}
 	w.pass(shop.OrderLifetime)
-	if late, err := w.PlaceOrder(t.Context(), anna, "basic", "90d"); err != nil || late.ID == other.ID {
+	if late, err := w.PlaceOrder(t.Context(), anna, "basic", "90d", shop.CryptoBot); err != nil || late.ID == other.ID {
 		t.Error("an order whose time is over was given again", err)
 	}
-	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d"); !errors.Is(err, shop.ErrNoOffer) {
+	if _, err := w.PlaceOrder(t.Context(), anna, "gold", "30d", shop.CryptoBot); !errors.Is(err, shop.ErrNoOffer) {
 		t.Error(err)
+	}
+}
+
+func TestACustomerBuysWithinTheLimits(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	buy := func(period shop.PeriodID) error {
+		_, err := w.PlaceOrder(t.Context(), anna, "basic", period, shop.CryptoBot)
+		return err
+	}
+	w.limits = shop.Limits{Orders: 3}
+	w.Shop = w.shopWith(w.node)
+	for n, period := range []shop.PeriodID{"30d", "90d", "30d"} {
+		if err := buy(period); err != nil {
+			t.Errorf("order %d: %v", n, err)
+		}
+	}
+	if err := buy("90d"); !errors.Is(err, shop.ErrManyOrders) {
+		t.Errorf("the fourth within an hour: %v", err)
+	}
+	w.pass(61 * time.Minute)
+	w.buy()
+	w.limits = shop.Limits{Prepaid: 119 * 24 * time.Hour}
+	w.Shop = w.shopWith(w.node)
+	if err := buy("90d"); !errors.Is(err, shop.ErrPrepaid) {
+		t.Errorf("beyond what may be prepaid: %v", err)
+	}
+	if err := buy("30d"); err != nil {
+		t.Errorf("within what may be prepaid: %v", err)
 	}
 }
 
@@ -544,8 +578,12 @@ func TestCheckoutOfAnythingUnknownIsRefused(t *testing.T) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
-	o := w.order()
+	o := w.orderInStars()
 	w.must(w.CheckCheckout(t.Context(), o.ID.String(), anna, o.Price))
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	if err := w.CheckCheckout(t.Context(), o.ID.String(), anna, o.Price); !errors.Is(err, shop.ErrNotPayable) {
+		t.Error("a cancelled order may be paid", err)
+	}
 }
 
 func TestLanguageMustBeSpoken(t *testing.T) {

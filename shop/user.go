@@ -55,6 +55,16 @@ func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (Use
 	return user, s.store.Enqueue(ctx, ConvergeUser{UserID: id})
 }
 
+// LanguageOf returns the language to answer in: the customer's own, or a guess if it
+// cannot be read.
+func (s *Shop) LanguageOf(ctx context.Context, id UserID, clientLanguage string) Language {
+	user, err := s.store.User(ctx, id)
+	if err != nil {
+		return GuessLanguage(clientLanguage)
+	}
+	return user.Language
+}
+
 // ChooseLanguage records the customer's choice; ErrNoLanguage if it is not spoken.
 func (s *Shop) ChooseLanguage(ctx context.Context, id UserID, language Language) error {
 	if !slices.Contains(Languages(), language) {

@@ -209,7 +209,7 @@ func (c *Certificates) renew(ctx context.Context, name string, lock heldLock) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			c.store.cfg.Logger.Warn("lock of a certificate not renewed", zap.Error(err))
+			c.store.cfg.Logger.Warn("lock of a certificate not renewed", zap.NamedError("err", err))
 		case kept == 0:
 			c.store.cfg.Logger.Warn("lock of a certificate lost to another process")
 			return

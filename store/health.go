@@ -41,7 +41,7 @@ type Vitals struct {
 
 // JobVitals are the numbers of one kind of job.
 type JobVitals struct {
-	Waiting int
+	Waiting int           // to be tried, or to end
 	Oldest  time.Duration // of the waiting ones
 	Dead    int           // given up within the last day
 }
@@ -81,6 +81,8 @@ func (v *Vitals) queueCounts(batch *pgx.Batch) {
 		})
 }
 
+// queueJobs reads what is owed. A customer's job that is tried right now is owed, too,
+// lest one that hangs look done; a periodic job has only one try, and may take long.
 func (v *Vitals) queueJobs(batch *pgx.Batch) {
 	v.Jobs = make(map[string]JobVitals)
 	batch.Queue(`
@@ -88,7 +90,8 @@ func (v *Vitals) queueJobs(batch *pgx.Batch) {
 			coalesce(now() - min(created_at) FILTER (WHERE state <> 'discarded'), '0'),
 			count(*) FILTER (WHERE state = 'discarded')
 		FROM river_job
-		WHERE state IN ('available', 'retryable', 'scheduled') OR (state = 'discarded' AND finalized_at > now() - interval '1 day')
+		WHERE state IN ('available', 'retryable', 'scheduled') OR (state = 'running' AND max_attempts > 1)
+			OR (state = 'discarded' AND finalized_at > now() - interval '1 day')
 		GROUP BY kind`).
 		Query(func(rows pgx.Rows) error {
 			var kind string

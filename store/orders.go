@@ -18,6 +18,7 @@ type orderRow struct {
 	Plan          shop.PlanID
 	PeriodID      shop.PeriodID
 	PeriodSeconds int64
+	Provider      shop.Provider
 	PriceMinor    int64
 	Currency      string
 	Status        shop.OrderStatus
@@ -29,8 +30,8 @@ type orderRow struct {
 func (r orderRow) order() shop.Order {
 	return shop.Order{
 		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Plan: r.Plan, PeriodID: r.PeriodID,
-		Period: time.Duration(r.PeriodSeconds) * time.Second,
-		Price:  shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
+		Period:   time.Duration(r.PeriodSeconds) * time.Second,
+		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
 		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt),
 	}
 }
@@ -38,12 +39,13 @@ func (r orderRow) order() shop.Order {
 // PlaceOrder returns the user's open order if keep accepts it; otherwise it cancels
 // that one and stores fresh, with its jobs, in one transaction.
 func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) bool, jobs []shop.Job) (placed shop.Order, err error) {
+	cancelled, fresher := 0, 0
 	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`, fresh.UserID); err != nil {
 			return err
 		}
 		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
-			SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
 			FROM orders WHERE user_id = $1 AND status = 'open'
 			FOR UPDATE`, fresh.UserID)
 		switch {
@@ -57,30 +59,43 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 			if _, err := tx.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, open.ID); err != nil {
 				return err
 			}
+			cancelled = 1
 		}
-		placed = fresh
+		placed, fresher = fresh, 1
 		if err := insertOrder(ctx, tx, fresh); err != nil {
 			return err
 		}
 		return s.enqueue(ctx, tx, jobs)
 	})
+	if err == nil {
+		s.books.reached(orderCancelled, cancelled)
+		s.books.reached(orderPlaced, fresher)
+	}
 	return placed, err
 }
 
 func insertOrder(ctx context.Context, tx pgx.Tx, o shop.Order) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Price.Minor, o.Price.Currency,
+		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
 		o.Status, o.CreatedAt, o.ExpiresAt)
 	return err
+}
+
+// OrdersSince returns how many orders the user has placed since then.
+func (s *Store) OrdersSince(ctx context.Context, id shop.UserID, since time.Time) (n int, err error) {
+	err = s.use(ctx, "count orders", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `SELECT count(*) FROM orders WHERE user_id = $1 AND created_at >= $2`, id, since).Scan(&n)
+	})
+	return n, err
 }
 
 // Order returns the order, or ErrUnknownOrder.
 func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
 	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[orderRow](ctx, conn, shop.ErrUnknownOrder, `
-			SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
 			FROM orders WHERE id = $1`, id.UUID)
 		o = row.order()
 		return err
@@ -92,6 +107,7 @@ func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err e
 func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.OrderStatus) (bool, error) {
 	n, err := s.exec(ctx, "close order", `
 		UPDATE orders SET status = $2 WHERE id = $1 AND status = 'open'`, id.UUID, status)
+	s.books.reached(string(status), int(n))
 	return n == 1, err
 }
 
@@ -99,6 +115,7 @@ func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.Ord
 func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
 	n, err := s.exec(ctx, "expire orders", `
 		UPDATE orders SET status = 'expired' WHERE status = 'open' AND expires_at <= $1`, now)
+	s.books.reached(orderExpired, int(n))
 	return int(n), err
 }
 

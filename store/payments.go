@@ -16,6 +16,7 @@ import (
 func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop.Order) error,
 	decide func(shop.Order, shop.Subscription) shop.Settlement,
 ) (outcome shop.Outcome, err error) {
+	var settlement shop.Settlement
 	err = s.tx(ctx, "settle", func(ctx context.Context, tx pgx.Tx) error {
 		order, err := lockOrderOf(ctx, tx, e)
 		if err == nil {
@@ -32,8 +33,13 @@ func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop
 			return err
 		}
 		outcome = shop.Settled
-		return s.settle(ctx, tx, e, order, decide)
+		settlement, err = s.settle(ctx, tx, e, order, decide)
+		return err
 	})
+	if err == nil && outcome == shop.Settled {
+		s.books.reached(orderPaid, 1)
+		s.books.posted(settlement.Posting)
+	}
 	return outcome, err
 }
 
@@ -57,7 +63,7 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 		id = shop.OrderID{}
 	}
 	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
-		SELECT id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at, paid_at
+		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
 		FROM orders
 		WHERE id = $1 OR id = (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3)
 		ORDER BY id = $1 DESC LIMIT 1
@@ -77,6 +83,20 @@ func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.
 		return errSettled
 	}
 	return check(o)
+}
+
+// Flag keeps the event for an operator and gives nothing; the same event for the
+// same reason again is a duplicate.
+func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (outcome shop.Outcome, err error) {
+	err = s.tx(ctx, "flag", func(ctx context.Context, tx pgx.Tx) error {
+		order, err := lockOrderOf(ctx, tx, e)
+		if err != nil && !isRule(err) {
+			return err
+		}
+		outcome, err = flag(ctx, tx, e, order, reason)
+		return err
+	})
+	return outcome, err
 }
 
 // flag keeps an event that breaks a rule; the same one again is a duplicate.
@@ -111,31 +131,31 @@ func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uui
 }
 
 // settle stores the settled event and all that follows from it.
-func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) error {
+func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) (shop.Settlement, error) {
 	if _, err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
-		return err
+		return shop.Settlement{}, err
 	}
 	sub, err := lockSubscription(ctx, tx, o.UserID)
 	if err != nil {
-		return err
+		return shop.Settlement{}, err
 	}
 	settlement := decide(o, sub)
 	tag, err := tx.Exec(ctx, `
 		UPDATE orders SET status = $2, paid_at = $3 WHERE id = $1 AND status <> 'paid'`,
 		o.ID.UUID, settlement.Order.Status, settlement.Order.PaidAt)
 	if err != nil {
-		return err
+		return settlement, err
 	}
 	if tag.RowsAffected() != 1 {
-		return shop.ErrOrderPaid
+		return settlement, shop.ErrOrderPaid
 	}
 	if err := saveSubscription(ctx, tx, settlement.Subscription); err != nil {
-		return err
+		return settlement, err
 	}
 	if err := post(ctx, tx, settlement.Posting); err != nil {
-		return err
+		return settlement, err
 	}
-	return s.enqueue(ctx, tx, settlement.Jobs)
+	return settlement, s.enqueue(ctx, tx, settlement.Jobs)
 }
 
 // post writes one transaction of the ledger.

@@ -16,15 +16,27 @@ const buyer = shop.UserID(42)
 
 func placed(t *testing.T, s *store.Store) shop.Order {
 	t.Helper()
+	return placedBy(t, s, shop.CryptoBot)
+}
+
+func placedBy(t *testing.T, s *store.Store, p shop.Provider) shop.Order {
+	t.Helper()
 	ctx := t.Context()
 	if _, _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
 		t.Fatal(err)
 	}
 	offer := shop.Offer{
-		Plan:   shop.Plan{ID: "basic"},
-		Period: shop.Period{ID: "30d", Length: 30 * 24 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}},
+		Plan: shop.Plan{ID: "basic"},
+		Period: shop.Period{
+			ID: "30d", Length: 30 * 24 * time.Hour,
+			Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR},
+		},
 	}
-	o, err := s.PlaceOrder(ctx, shop.NewOrder(buyer, offer, time.Now().UTC()), func(shop.Order) bool { return false }, nil)
+	fresh, err := shop.NewOrder(buyer, offer, p, time.Now().UTC())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.PlaceOrder(ctx, fresh, func(shop.Order) bool { return false }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

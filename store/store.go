@@ -42,6 +42,7 @@ type Store struct {
 	cfg    Config
 	jobs   *river.Client[pgx.Tx]
 	tracer *poolTracer
+	books  books
 }
 
 // Open returns a Store with a pool of its own. It does not wait for the database
@@ -60,7 +61,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	s := &Store{cfg: cfg, tracer: newPoolTracer(cfg)}
+	s := &Store{cfg: cfg, tracer: newPoolTracer(cfg), books: newBooks(cfg.Metrics)}
 	pool, err := s.connect(ctx)
 	if err != nil {
 		return nil, err

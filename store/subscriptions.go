@@ -91,7 +91,8 @@ func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change f
 // Deliver stores what arrive makes of the locked subscription and marks the user's
 // paid orders delivered; each that was not so before gets the job that announce returns.
 func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Subscription) shop.Subscription, announce func(shop.OrderID) shop.Job) error {
-	return s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) error {
+	var delivered []uuid.UUID
+	err := s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) error {
 		before, err := lockSubscription(ctx, tx, id)
 		if err != nil {
 			return err
@@ -101,7 +102,7 @@ func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Su
 				return err
 			}
 		}
-		delivered, err := column[uuid.UUID](ctx, tx, `
+		delivered, err = column[uuid.UUID](ctx, tx, `
 			UPDATE orders SET delivered_at = now()
 			WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
 			RETURNING id`, id)
@@ -114,6 +115,10 @@ func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Su
 		}
 		return s.enqueue(ctx, tx, jobs)
 	})
+	if err == nil {
+		s.books.reached(orderDelivered, len(delivered))
+	}
+	return err
 }
 
 // Undeliver takes back that a paid order was delivered.

@@ -41,18 +41,10 @@ func withOp(ctx context.Context, op string) context.Context {
 
 func newPoolTracer(cfg Config) *poolTracer {
 	metric := func(name, help string) prometheus.Observer {
-		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		return shared(cfg.Metrics, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "sallyport", Subsystem: "pool", Name: name, Help: help,
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9),
-		}, []string{"pool"})
-		if cfg.Metrics != nil {
-			if err := cfg.Metrics.Register(h); err != nil {
-				if known, ok := err.(prometheus.AlreadyRegisteredError); ok { //nolint:errorlint // the registry returns it bare
-					h = known.ExistingCollector.(*prometheus.HistogramVec)
-				}
-			}
-		}
-		return h.WithLabelValues(cfg.Name)
+		}, []string{"pool"})).WithLabelValues(cfg.Name)
 	}
 	return &poolTracer{
 		log:  cfg.Logger.With(zap.String("pool", cfg.Name)),

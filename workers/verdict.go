@@ -2,6 +2,7 @@ package workers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -50,25 +51,46 @@ func pauseAfter(age time.Duration) time.Duration {
 	return base + rand.N(base/2) //nolint:gosec // spreading retries needs no secret
 }
 
-// of returns the verdict on a job's error and leaves one line in the log unless
-// the job did what it should.
+// of returns the verdict on a job's error and leaves one line in the log.
 func (v *verdicts) of(ctx context.Context, job *rivertype.JobRow, took time.Duration, err error) error {
 	outcome, verdict := decide(job, err)
 	v.jobs.WithLabelValues(job.Kind, outcome).Observe(took.Seconds())
-	if err == nil || (outcome == "handed_back" && ctx.Err() != nil) {
+	if outcome == "handed_back" && ctx.Err() != nil {
 		return verdict
 	}
-	fields := []zap.Field{
-		zap.String("job", job.Kind), zap.Int64("job_id", job.ID), zap.Int("attempt", job.Attempt),
-		zap.Duration("dur", took), zap.String("outcome", outcome), zap.Error(err),
-	}
+	fields := append(about(job), zap.Duration("dur", took), zap.String("outcome", outcome), zap.NamedError("err", err))
 	switch {
-	case outcome == "failed":
+	case err == nil:
+		v.log.Debug("job done", fields...)
+	case outcome == failed:
 		v.log.Error("job failed", fields...)
 	case outcome != "left_to_next_tick" || v.news(job.Kind+string(job.EncodedArgs)):
 		v.log.Warn("job not done", fields...)
 	}
 	return verdict
+}
+
+// about returns the fields that name a job and whom it concerns.
+func about(job *rivertype.JobRow) []zap.Field {
+	fields := []zap.Field{zap.String("job", job.Kind), zap.Int64("job_id", job.ID), zap.Int("attempt", job.Attempt)}
+	var args struct {
+		User  int64  `json:"user_id"`
+		Order string `json:"order_id"`
+		Node  string `json:"node"`
+	}
+	if err := json.Unmarshal(job.EncodedArgs, &args); err != nil {
+		return fields // the queue says so itself
+	}
+	if args.User != 0 {
+		fields = append(fields, zap.Int64("user_id", args.User))
+	}
+	if args.Order != "" {
+		fields = append(fields, zap.String("order_id", args.Order))
+	}
+	if args.Node != "" {
+		fields = append(fields, zap.String("node", args.Node))
+	}
+	return fields
 }
 
 // news says whether a tick that fails is worth another line: once a minute is.
@@ -82,6 +104,9 @@ func (v *verdicts) news(tick string) bool {
 	return true
 }
 
+// failed is the outcome of a try that failed for a fault of ours.
+const failed = "failed"
+
 func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	switch kind := shop.KindOf(err); {
 	case err == nil:
@@ -89,7 +114,7 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	case errors.Is(err, context.Canceled):
 		return "handed_back", err
 	case job.MaxAttempts == 1 && kind == shop.KindInternal:
-		return "failed", river.JobCancel(err)
+		return failed, river.JobCancel(err)
 	case job.MaxAttempts == 1:
 		return "left_to_next_tick", river.JobCancel(err)
 	case kind == shop.KindLimited:
@@ -97,7 +122,7 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	case kind == shop.KindUnavailable:
 		return "waiting", river.JobSnooze(pauseAfter(time.Since(job.CreatedAt)))
 	case kind == shop.KindInternal:
-		return "failed", err
+		return failed, err
 	default:
 		return "dropped", river.JobCancel(err)
 	}

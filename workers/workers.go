@@ -205,6 +205,8 @@ type worker[T shop.Job] struct {
 }
 
 func add[T shop.Job](w *river.Workers, v *verdicts, timeout time.Duration, do func(context.Context, T) error) {
+	var kind T
+	v.jobs.WithLabelValues(kind.Kind(), failed) // there from the start, so that the first failure is seen to be one more
 	river.AddWorker(w, &worker[T]{timeout: timeout, do: do, verdicts: v})
 }
 

@@ -24,9 +24,10 @@ func rooms() map[string][]string {
 		"xray":               {"shop", "outbound", "xray/xrayapi"},
 		"xray/xrayapi":       {},
 		"payments/cryptobot": {"shop", "outbound"},
+		"payments/stars":     {"shop"},
 		"migrations":         {},
 		"cmd/sallyport": {
-			"api", "bot", "migrations", "outbound", "payments/cryptobot", "shop", "store", "workers", "xray",
+			"api", "bot", "migrations", "outbound", "payments/cryptobot", "payments/stars", "shop", "store", "workers", "xray",
 		},
 	}
 }

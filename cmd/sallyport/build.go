@@ -16,6 +16,7 @@ import (
 	"sallyport/bot"
 	"sallyport/outbound"
 	"sallyport/payments/cryptobot"
+	"sallyport/payments/stars"
 	"sallyport/shop"
 	"sallyport/store"
 	"sallyport/workers"
@@ -37,7 +38,8 @@ type program struct {
 	refused    atomic.Pointer[error]        // why the last reload of it failed; nil if it did not
 	web, work  *store.Store
 	client     *bot.Client
-	gateway    *cryptobot.Client
+	cryptobot  *cryptobot.Client
+	stars      *stars.Client
 	front      *bot.Bot
 	lanes      *bot.Lanes
 	workers    *workers.Workers
@@ -74,6 +76,9 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
+	for _, outcome := range []shop.Outcome{shop.Settled, shop.Duplicate, shop.Flagged} {
+		p.payments.WithLabelValues(string(shop.CryptoBot), string(outcome)) // there from the start, so that the first is seen to be one more
+	}
 	p.metrics.MustRegister(p.payments)
 	for _, step := range []func(context.Context) error{p.openCatalogue, p.buildStores, p.buildOutside, p.buildCertificates, p.buildShop} {
 		if err := step(ctx); err != nil {
@@ -122,7 +127,10 @@ const telegramBudget = 12 * time.Second
 func (p *program) buildOutside(context.Context) error {
 	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.host("telegram", telegramBudget, 64))
 	p.onClose(p.client.Close)
-	p.gateway = cryptobot.New(cryptobot.Config{
+	p.stars = stars.New(func(ctx context.Context, method string, params map[string]string, result any) error {
+		return p.client.Call(ctx, method, params, result)
+	})
+	p.cryptobot = cryptobot.New(cryptobot.Config{
 		BaseURL: p.config.CryptoPayAPI, Token: string(p.config.CryptoPayToken), Assets: p.config.CryptoPayAssets,
 		ReturnURL: p.config.ReturnURL, Host: p.host("cryptopay", 5*time.Second, 8),
 	})
@@ -144,7 +152,8 @@ func (p *program) buildShop(context.Context) error {
 	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Key), bot.NewDisplay(sender, p.work, texts, bot.Notice))
 	shopOver := func(s *store.Store) *shop.Shop {
 		return shop.New(shop.Config{
-			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes, Gateway: p.gateway,
+			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes,
+			Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: p.cryptobot, shop.Stars: p.stars},
 			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: p.checks.checked,
 		})
 	}
@@ -269,10 +278,18 @@ func newNodeMetrics(metrics prometheus.Registerer) nodeMetrics {
 	return m
 }
 
+// forget drops what is known of a node that is not in the catalogue any more.
+func (m nodeMetrics) forget(node string) {
+	m.users.DeleteLabelValues(node)
+	m.drift.DeleteLabelValues(node)
+	m.resyncs.DeleteLabelValues(node)
+}
+
 func (m nodeMetrics) checked(c shop.NodeCheck) {
 	m.users.WithLabelValues(c.Node).Set(float64(c.Users))
 	m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
+	resyncs := m.resyncs.WithLabelValues(c.Node)
 	if c.Full {
-		m.resyncs.WithLabelValues(c.Node).Inc()
+		resyncs.Inc()
 	}
 }

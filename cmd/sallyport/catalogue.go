@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,8 +17,14 @@ import (
 // catalogueFile is the catalogue as the operator writes it.
 type catalogueFile struct {
 	Support string     `yaml:"support" doc:"the contact that customers are shown under Support"`
+	Limits  limitsFile `yaml:"limits" doc:"what one customer may do; may be left out"`
 	Plans   []planFile `yaml:"plans" doc:"1 to 8 products"`
 	Nodes   []nodeFile `yaml:"nodes" doc:"1 to 10 Xray servers; every customer with access is let in on every one"`
+}
+
+type limitsFile struct {
+	Prepaid string `yaml:"prepaid" doc:"how far ahead access may be bought, such as '1095d'; default no limit"`
+	Orders  int    `yaml:"orders_per_hour" doc:"1 to 1000 orders in an hour; default 30"`
 }
 
 type planFile struct {
@@ -30,6 +37,7 @@ type planFile struct {
 type periodFile struct {
 	Length string `yaml:"length" doc:"days such as '30d', or whole seconds such as '45s' or '12h'; at most '3660d'; each once"`
 	RUB    string `yaml:"rub" doc:"the price in roubles, in quotes, such as '149' or '149.50'"`
+	Stars  string `yaml:"stars" doc:"the price in Telegram Stars, a whole number from 1 to 10000; without one it is not sold for Stars"`
 }
 
 type nodeFile struct {
@@ -52,6 +60,7 @@ const (
 	maxPeriods     = 12
 	maxDescription = 300
 	maxNodes       = 10
+	maxStars       = 10000 // of one price
 )
 
 // readCatalogue reads the catalogue's file and reports every problem at once.
@@ -83,6 +92,8 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 	if len(f.Plans) == 0 || len(f.Plans) > maxPlans {
 		problems = append(problems, fmt.Errorf("plans: want 1 to %d", maxPlans))
 	}
+	limits, err := f.Limits.limits()
+	c.Limits, problems = limits, append(problems, err)
 	seen := make(map[shop.PlanID]bool)
 	for i, p := range f.Plans {
 		plan, err := p.plan()
@@ -96,6 +107,26 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 		c.Plans = append(c.Plans, plan)
 	}
 	return c, errors.Join(problems...)
+}
+
+// defaultOrders is how many orders a customer may place in an hour: each costs Crypto
+// Pay an invoice.
+const defaultOrders = 30
+
+func (f limitsFile) limits() (shop.Limits, error) {
+	limits := shop.Limits{Orders: cmp.Or(f.Orders, defaultOrders)}
+	var problems []error
+	if limits.Orders < 1 || limits.Orders > 1000 {
+		problems = append(problems, fmt.Errorf("limits: orders_per_hour: got %d, want 1 to 1000", limits.Orders))
+	}
+	if f.Prepaid != "" {
+		length, err := shop.ParsePeriod(shop.PeriodID(f.Prepaid))
+		if err != nil {
+			problems = append(problems, fmt.Errorf("limits: prepaid: %w", err))
+		}
+		limits.Prepaid = length
+	}
+	return limits, errors.Join(problems...)
 }
 
 func (p planFile) plan() (shop.Plan, error) {
@@ -117,19 +148,33 @@ func (p planFile) plan() (shop.Plan, error) {
 	}
 	seen := make(map[string]bool)
 	for _, period := range p.Periods {
-		length, err := shop.ParsePeriod(shop.PeriodID(period.Length))
-		price, priceErr := shop.ParseMoney(period.RUB, "RUB")
-		if priceErr != nil || price.Minor <= 0 {
-			priceErr = fmt.Errorf("period %q: rub: want a price such as \"149\" or \"149.50\"", period.Length)
-		}
+		sold, err := period.period()
 		if seen[period.Length] || len(period.Length) > 12 {
 			err = errors.Join(err, fmt.Errorf("period %q: want each once, at most 12 characters", period.Length))
 		}
 		seen[period.Length] = true
-		problems = append(problems, err, priceErr)
-		plan.Periods = append(plan.Periods, shop.Period{ID: shop.PeriodID(period.Length), Length: length, Price: price})
+		problems = append(problems, err)
+		plan.Periods = append(plan.Periods, sold)
 	}
 	return plan, errors.Join(problems...)
+}
+
+func (p periodFile) period() (shop.Period, error) {
+	id := shop.PeriodID(p.Length)
+	length, err := shop.ParsePeriod(id)
+	problems := []error{err}
+	price, err := shop.ParseMoney(p.RUB, "RUB")
+	if err != nil || price.Minor <= 0 {
+		problems = append(problems, fmt.Errorf("period %q: rub: want a price such as \"149\" or \"149.50\"", p.Length))
+	}
+	sold := shop.Period{ID: id, Length: length, Price: price}
+	if p.Stars != "" {
+		sold.Stars, err = shop.ParseMoney(p.Stars, shop.XTR)
+		if err != nil || sold.Stars.Minor < 1 || sold.Stars.Minor > maxStars {
+			problems = append(problems, fmt.Errorf("period %q: stars: want a whole number from 1 to %d, or nothing", p.Length, maxStars))
+		}
+	}
+	return sold, errors.Join(problems...)
 }
 
 func texts(byCode map[string]string) map[shop.Language]string {

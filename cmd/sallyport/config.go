@@ -60,7 +60,7 @@ type config struct {
 	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s" doc:"how often subscriptions and orders that ran out are ended"`
 	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s" doc:"how often each node is checked"`
 	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s" doc:"how often Crypto Pay is asked about unpaid invoices"`
-	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's own list of payments is compared with ours"`
+	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's and Telegram's own lists of payments are compared with ours"`
 
 	OperatorChat     int64         `env:"OPERATOR_CHAT" doc:"the number of the Telegram chat that is told what is wrong, such as your own id; empty means nobody is"`
 	OperatorLanguage string        `env:"OPERATOR_LANGUAGE" envDefault:"en" doc:"in which it is told: 'en' or 'ru'"`

@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"sallyport/shop"
 )
 
 // environment puts the process into an empty folder and a known environment.
@@ -150,8 +154,9 @@ func TestCatalogueReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "catalogue.yaml")
 	text := `support: ""
+limits: {prepaid: forever, orders_per_hour: -1}
 plans:
-  - {id: "Basic!", name: {ru: Базовый}, periods: [{length: 500ms, rub: "10"}, {length: 30d, rub: "-1"}]}
+  - {id: "Basic!", name: {ru: Базовый}, periods: [{length: 500ms, rub: "10"}, {length: 30d, rub: "-1", stars: 0.5}]}
   - {id: plus, name: {en: Plus}, periods: []}
 nodes:
   - {name: de1, host: "", port: 0, public_key: short, short_id: xyz}
@@ -163,7 +168,7 @@ nodes:
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"support", "id:", "name.en", "500ms", "rub", "want 1 to 12", "title", "api", "inbound", "host", "port"} {
+	for _, want := range []string{"support", "prepaid", "orders_per_hour", "id:", "name.en", "500ms", "rub", "stars", "want 1 to 12", "title", "api", "inbound", "host", "port"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not reported: %v", want, err)
 		}
@@ -176,6 +181,34 @@ nodes:
 	}
 	if _, _, err := readCatalogue(path); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("a misspelt key: %v", err)
+	}
+}
+
+func TestAPriceInStarsIsAWholeNumberOrNothing(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{
+		"": 0, ", stars: 1": 1, ", stars: 99": 99, `, stars: "99"`: 99, ", stars: 10000": 10000, ", stars:": 0,
+		", stars: 0": -1, ", stars: 10001": -1, ", stars: -5": -1, ", stars: 9.5": -1, ", stars: many": -1, ", stars: 1e3": -1,
+		", stars: 0x10": -1, ", stars: 99999999999999999999": -1,
+	} {
+		file := fmt.Sprintf("{length: 30d, rub: \"149\"%s}", text)
+		var p periodFile
+		if err := yaml.Unmarshal([]byte(file), &p); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		sold, err := p.period()
+		switch {
+		case want < 0:
+			if err == nil || !strings.Contains(err.Error(), `period "30d": stars: want a whole number from 1 to 10000`) {
+				t.Errorf("%s: %v", file, err)
+			}
+		case want == 0:
+			if err != nil || sold.Stars != (shop.Money{}) {
+				t.Errorf("%s: %+v, %v", file, sold, err)
+			}
+		case err != nil || sold.Stars != (shop.Money{Minor: want, Currency: shop.XTR}) || sold.Price.Minor != 14900:
+			t.Errorf("%s: %+v, %v", file, sold, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,18 +22,21 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "sallyport:", err)
+		if !errors.Is(err, errReported) {
+			fmt.Fprintln(os.Stderr, "sallyport:", err)
+		}
 		os.Exit(1)
 	}
 }
 
 // commands are the program's subcommands.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the shop."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database up to date and exit."`
-	Webhook webhookCommand `cmd:"" help:"Look at the webhook, or change it by hand."`
-	Health  healthCommand  `cmd:"" help:"Ask the running shop how it is."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve   serveCommand    `cmd:"" help:"Run the shop."`
+	Migrate migrateCommands `cmd:"" help:"Bring the database up to date, or say how it is."`
+	Webhook webhookCommand  `cmd:"" help:"Look at the webhook, or change it by hand."`
+	Health  healthCommand   `cmd:"" help:"Ask the running shop how it is."`
+	Doctor  doctorCommand   `cmd:"" help:"Look at all that the shop needs, and say what to do."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
 func run(ctx context.Context, arguments []string, out io.Writer) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -25,7 +26,12 @@ func (p *program) host(name string, timeout time.Duration, atOnce uint) *outboun
 	}
 	h := outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
 	p.hosts[name] = h
-	p.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	p.metrics.MustRegister(breakerGauge(name, h))
+	return h
+}
+
+func breakerGauge(name string, h *outbound.Host) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "sallyport", Subsystem: "outbound", Name: "breaker_open",
 		Help: "1 while calls to the host are refused because it has failed too often.", ConstLabels: prometheus.Labels{"host": name},
 	}, func() float64 {
@@ -33,8 +39,24 @@ func (p *program) host(name string, timeout time.Duration, atOnce uint) *outboun
 			return 1
 		}
 		return 0
-	}))
-	return h
+	})
+}
+
+// nodeHost names the limits of a node.
+func nodeHost(node string) string { return "node:" + node }
+
+// forgetNodes drops what is known of nodes that have left the catalogue: it would
+// look as it did for ever.
+func (p *program) forgetNodes(before []*xray.Node) {
+	for _, n := range before {
+		name := nodeHost(n.Name())
+		if slices.Contains(p.nodeNames(), n.Name()) {
+			continue
+		}
+		p.metrics.Unregister(breakerGauge(name, p.hosts[name]))
+		delete(p.hosts, name)
+		p.checks.forget(n.Name())
+	}
 }
 
 // openCatalogue reads the catalogue and puts it in force.
@@ -45,7 +67,7 @@ func (p *program) openCatalogue(context.Context) error {
 	}
 	nodes := make([]*xray.Node, 0, len(configs))
 	for _, c := range configs {
-		c.Host = p.host("node:"+c.Name, nodeBudget, 16)
+		c.Host = p.host(nodeHost(c.Name), nodeBudget, 16)
 		node, err := xray.Dial(c)
 		if err != nil {
 			closeNodes(nodes)
@@ -56,6 +78,7 @@ func (p *program) openCatalogue(context.Context) error {
 	p.catalogue.Store(&catalogue)
 	if old := p.nodes.Swap(&nodes); old != nil {
 		closeNodes(*old) // calls under way are tried again
+		p.forgetNodes(*old)
 	}
 	return nil
 }
@@ -108,7 +131,7 @@ func (p *program) reload(ctx context.Context) {
 	}
 	if err != nil {
 		p.refused.Store(&err)
-		p.log.Error("catalogue not reloaded, the old one stays", zap.Error(err))
+		p.log.Error("catalogue not reloaded, the old one stays", zap.NamedError("err", err))
 		return
 	}
 	p.refused.Store(nil)

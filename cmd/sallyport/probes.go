@@ -38,7 +38,7 @@ func (p *program) probes() []api.Probe {
 		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: p.lookAtWork},
 		{Names: []string{"telegram"}, Silent: api.CodeTelegramUnreachable, Fresh: freshOutside, Look: lookAlone(p.client.Check, api.CodeTelegramRefused)},
 		{Names: []string{"webhook"}, Fresh: freshOutside, Look: p.lookAtWebhook},
-		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.gateway.Check, api.CodeCryptoPayRefused)},
+		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.cryptobot.Check, api.CodeCryptoPayRefused)},
 		{Names: []string{"catalogue"}, Look: p.lookAtCatalogue},
 	}
 	if p.certs != nil {

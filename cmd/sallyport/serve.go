@@ -204,7 +204,7 @@ func (p *program) workUntil(ctx context.Context) error {
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopQueue)
 		defer cancel()
 		if err := p.workers.Stop(limit); err != nil {
-			p.log.Warn("jobs left to be handed back", zap.Error(err))
+			p.log.Warn("jobs left to be handed back", zap.NamedError("err", err))
 		}
 		return nil
 	})
@@ -214,7 +214,7 @@ func (p *program) workUntil(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLeaving)
 	defer cancel()
 	if err := p.work.Leave(limit, p.holder); err != nil {
-		p.log.Warn("not signed off", zap.Error(err))
+		p.log.Warn("not signed off", zap.NamedError("err", err))
 	}
 	return err
 }
@@ -241,7 +241,7 @@ func (p *program) live(ctx context.Context) {
 		if err == nil {
 			p.eldest.Store(eldest)
 		} else if ctx.Err() == nil {
-			p.log.Warn("no sign of life given", zap.Error(err))
+			p.log.Warn("no sign of life given", zap.NamedError("err", err))
 		}
 		if jobs > 0 {
 			p.log.Warn("took over from a dead process", zap.Int64("jobs", jobs))

@@ -39,10 +39,21 @@ func (d desk) Begins(ctx context.Context, i api.Incident) error {
 	if err := d.tell(ctx, i, time.Time{}); err != nil {
 		return err
 	}
-	if err := d.store.OpenIncident(ctx, store.Incident(i)); err != nil {
-		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.Error(err))
+	err := remember(ctx, func(ctx context.Context) error { return d.store.OpenIncident(ctx, store.Incident(i)) })
+	if err != nil {
+		d.log.Warn("incident not remembered", zap.String("code", i.Code), zap.NamedError("err", err))
 	}
 	return nil
+}
+
+// rememberBudget bounds how long it may take to note what was told.
+const rememberBudget = 2 * time.Second
+
+// remember notes what was told, even if the process is to end right now.
+func remember(ctx context.Context, note func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberBudget)
+	defer cancel()
+	return note(ctx)
 }
 
 // Ends tells that an incident is over.
@@ -50,7 +61,7 @@ func (d desk) Ends(ctx context.Context, i api.Incident, over time.Time) error {
 	if err := d.tell(ctx, i, over); err != nil {
 		return err
 	}
-	return d.store.CloseIncident(ctx, i.Component, i.Code)
+	return remember(ctx, func(ctx context.Context) error { return d.store.CloseIncident(ctx, i.Component, i.Code) })
 }
 
 func (d desk) tell(ctx context.Context, i api.Incident, over time.Time) error {
@@ -95,8 +106,8 @@ func newVitalDescs() vitalDescs {
 		flagged:      gauge("payments_flagged", "Payment events that were flagged and not reviewed."),
 		orders:       gauge("orders", "Orders that wait: open ones for money, undelivered ones for a node.", "state"),
 		undelivering: gauge("orders_undelivered_seconds", "For how long the oldest undelivered order has been paid."),
-		jobs:         gauge("jobs_waiting", "Jobs that wait, by kind.", "kind"),
-		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has waited, by kind.", "kind"),
+		jobs:         gauge("jobs_waiting", "Jobs that are owed, by kind.", "kind"),
+		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has been owed, by kind.", "kind"),
 		jobsDead:     gauge("jobs_discarded", "Jobs that were given up within a day, by kind.", "kind"),
 		nodeAge:      gauge("node_checked_age_seconds", "How long ago the last check reached the node.", "node"),
 	}
@@ -133,13 +144,16 @@ func (c *vitalsCollector) Collect(out chan<- prometheus.Metric) {
 	send(d.orders, float64(v.OpenOrders), "open")
 	send(d.orders, float64(v.Undelivered), "undelivered")
 	send(d.undelivering, v.Undelivering.Seconds())
-	for kind, job := range v.Jobs {
+	for _, kind := range shop.JobKinds() { // none owed is a number, too
+		job := v.Jobs[kind]
 		send(d.jobs, float64(job.Waiting), kind)
 		send(d.jobsAge, job.Oldest.Seconds(), kind)
 		send(d.jobsDead, float64(job.Dead), kind)
 	}
-	for node, age := range v.NodeAges {
-		send(d.nodeAge, age.Seconds(), node)
+	for _, node := range c.program.nodeNames() { // the database remembers others, too
+		if age, known := v.NodeAges[node]; known {
+			send(d.nodeAge, age.Seconds(), node)
+		}
 	}
 }
 

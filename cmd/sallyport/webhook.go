@@ -94,7 +94,7 @@ func (p *program) keepIntroduced(ctx context.Context) {
 		p.untilDone(ctx, "introduce", func(ctx context.Context) error {
 			err := p.front.Introduce(ctx)
 			if err != nil && shop.KindOf(err) == shop.KindInternal {
-				p.log.Error("bot not introduced", zap.Error(err)) // refused for good: the bot works without
+				p.log.Error("bot not introduced", zap.NamedError("err", err)) // refused for good: the bot works without
 				return nil
 			}
 			return err
@@ -129,7 +129,7 @@ func (p *program) untilDone(ctx context.Context, what string, do func(context.Co
 		if ctx.Err() != nil {
 			return false
 		}
-		p.log.Error("not done, trying again", zap.String("what", what), zap.Error(err), zap.Duration("after", pause))
+		p.log.Error("not done, trying again", zap.String("what", what), zap.NamedError("err", err), zap.Duration("after", pause))
 		select {
 		case <-ctx.Done():
 			return false

@@ -28,7 +28,16 @@ import (
 
 var server *storetest.Server
 
-func TestMain(m *testing.M) { storetest.Main(m, func(s *storetest.Server) { server = s }) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		os.Exit(0)
+	}
+	storetest.Main(m, func(s *storetest.Server) { server = s })
+}
+
+// asProgram makes the tests' binary the program itself: see command.
+const asProgram = "SALLYPORT_TEST_AS_PROGRAM"
 
 const (
 	testBotToken = "123456:AAHnotarealtokenbutlongenough000000"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -200,19 +199,4 @@ func (c *Client) paid(ctx context.Context, params listParams) ([]shop.PaymentEve
 		}
 	}
 	return events, errors.Join(unread...)
-}
-
-// Check asks the service who we are: nil means that it answers and that the
-// token is good.
-func (c *Client) Check(ctx context.Context) error {
-	var app struct {
-		ID text `json:"app_id"`
-	}
-	if err := c.call(ctx, "getMe", struct{}{}, &app); err != nil {
-		return err
-	}
-	if _, err := strconv.ParseInt(string(app.ID), 10, 64); err != nil {
-		return fmt.Errorf("crypto pay getMe: %w", internal(fmt.Errorf("app id %q", string(app.ID))))
-	}
-	return nil
 }

@@ -3,6 +3,9 @@ package telegram
 // subscriptionPeriod is the only period that a Stars subscription may have, in seconds.
 const subscriptionPeriod = 2592000
 
+// LinkPrefix is what every invoice link begins with.
+const LinkPrefix = "https://t.me/$"
+
 // Bounds of a Stars price.
 const (
 	maxStars             = 100000
@@ -57,7 +60,7 @@ func (s *Server) createInvoiceLink(c *call) (any, error) {
 			return nil, badRequest("STARS_INVOICE_INVALID")
 		}
 	}
-	link := "https://t.me/$" + randomName(15)
+	link := LinkPrefix + randomName(15)
 	s.invoices[link] = i
 	return link, nil
 }

@@ -40,6 +40,8 @@ type Server struct {
 	checkouts   map[string]*checkout
 	invoices    map[string]*invoice
 	charges     []*charge
+	asked       []int64 // ids of the updates that were pre-checkout queries
+	losing      bool    // the bot is not told of payments
 	balance     int64
 	updates     updates
 	hook        *webhook

@@ -3,6 +3,7 @@ package telegram
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -88,6 +89,7 @@ func (s *Server) ask(find func() (*checkout, error)) (*checkout, error) {
 	}
 	query.id, query.created, query.verdict = randomID(), s.cfg.Now(), make(chan verdict, 1)
 	s.checkouts[query.id] = query
+	s.asked = append(s.asked, s.updates.next)
 	user, i := query.chat.user, query.invoice
 	return query, s.queueUpdate("pre_checkout_query", user.ID, query.created.Add(queryLife), wireCheckout{
 		ID: query.id, From: user.wire(), Currency: i.currency, TotalAmount: i.amount, InvoicePayload: i.payload,
@@ -170,7 +172,25 @@ func (s *Server) charge(ch *chat, i *invoice) error {
 	}
 	m := &message{paid: paid}
 	s.add(ch, m)
+	if s.losing {
+		return nil
+	}
 	return s.queueMessage(ch, m)
+}
+
+// CheckoutUpdates returns the ids of the updates by which the bot was asked whether a payment may go ahead.
+func (s *Server) CheckoutUpdates() []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
+// LosePayments has the bot not be told of payments from now on, as if their updates had been lost; the person sees
+// them all the same, and getStarTransactions lists them.
+func (s *Server) LosePayments(lose bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losing = lose
 }
 
 func (d *charge) wire() *wirePayment {

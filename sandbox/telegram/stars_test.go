@@ -219,6 +219,45 @@ func TestSubscriptionLink(t *testing.T) {
 	w.refused(400, "SUBSCRIPTION_PERIOD_INVALID", "createInvoiceLink", p)
 }
 
+func TestALostPaymentIsSeenByThePersonAndListedButNotTold(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.start()
+	p := invoice(nil)
+	delete(p, "chat_id")
+	var link string
+	w.must("createInvoiceLink", p, &link)
+	w.tg.LosePayments(true)
+	offset := w.drained()
+	done := paying(func() error { return w.tg.PayLink(1001, link) })
+	query := w.updates(offset, 10)[0]
+	if asked := w.tg.CheckoutUpdates(); len(asked) != 1 || asked[0] != query.ID {
+		t.Errorf("asked by %v, want %d", asked, query.ID)
+	}
+	w.must("answerPreCheckoutQuery", params{"pre_checkout_query_id": query.Checkout.ID, "ok": true}, nil)
+	if err := receive(t, done); err != nil {
+		t.Fatal(err)
+	}
+	if told := w.updates(query.ID+1, 0); len(told) != 0 {
+		t.Errorf("told by %+v", told)
+	}
+	messages := w.tg.Chat(1001).Messages
+	shown := messages[len(messages)-1].Payment
+	var list struct {
+		Transactions []struct {
+			ID string `json:"id"`
+		} `json:"transactions"`
+	}
+	w.must("getStarTransactions", nil, &list)
+	if shown == nil || len(list.Transactions) != 1 || list.Transactions[0].ID != shown.ChargeID {
+		t.Errorf("shown %+v, listed %+v", shown, list)
+	}
+	w.tg.LosePayments(false)
+	if told := w.buy(func() error { return w.tg.PayLink(1001, link) }); told.ChargeID == "" || told.ChargeID == shown.ChargeID {
+		t.Errorf("told %+v", told)
+	}
+}
+
 func TestRefundsAndTransactions(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

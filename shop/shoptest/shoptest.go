@@ -129,6 +129,7 @@ type Gateway struct {
 	Down      atomic.Bool
 	LoseReply atomic.Bool // the next invoice is made, but its answer is lost
 	made      atomic.Int64
+	provider  shop.Provider
 
 	mu       sync.Mutex
 	invoices map[string]shop.Order // by external id
@@ -136,8 +137,8 @@ type Gateway struct {
 }
 
 // NewGateway returns a provider without invoices.
-func NewGateway() *Gateway {
-	return &Gateway{invoices: make(map[string]shop.Order), paid: make(map[string]bool)}
+func NewGateway(p shop.Provider) *Gateway {
+	return &Gateway{provider: p, invoices: make(map[string]shop.Order), paid: make(map[string]bool)}
 }
 
 // Made returns how many invoices were made.
@@ -150,21 +151,25 @@ func (g *Gateway) Pay(o shop.Order) shop.PaymentEvent {
 	for id, known := range g.invoices {
 		if known.ID == o.ID {
 			g.paid[id] = true
-			return event(id, known)
+			return g.event(id, known)
 		}
 	}
-	return event("none", o)
+	return g.event("none", o)
 }
 
-func event(id string, o shop.Order) shop.PaymentEvent {
-	return shop.PaymentEvent{
-		Provider: shop.CryptoBot, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Price,
-		PaidAsset: "USDT", PaidAmount: "1", PaidAt: time.Now(), Raw: []byte(`{}`),
+func (g *Gateway) event(id string, o shop.Order) shop.PaymentEvent {
+	e := shop.PaymentEvent{
+		Provider: g.provider, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Price,
+		PaidAt: time.Now(), Raw: []byte(`{}`),
 	}
+	if g.provider == shop.CryptoBot {
+		e.PaidAsset, e.PaidAmount = "USDT", "1"
+	}
+	return e
 }
 
-func invoice(id string, o shop.Order) shop.Invoice {
-	return shop.Invoice{Provider: shop.CryptoBot, ExternalID: id, OrderID: o.ID, URL: "https://pay.example/" + id, ExpiresAt: o.ExpiresAt}
+func (g *Gateway) invoice(id string, o shop.Order) shop.Invoice {
+	return shop.Invoice{Provider: g.provider, ExternalID: id, OrderID: o.ID, URL: "https://pay.example/" + id, ExpiresAt: o.ExpiresAt}
 }
 
 func (g *Gateway) free(ctx context.Context) error {
@@ -189,7 +194,7 @@ func (g *Gateway) CreateInvoice(ctx context.Context, o shop.Order, _ string) (sh
 	if g.LoseReply.Swap(false) {
 		return shop.Invoice{}, ErrDown
 	}
-	return invoice(id, o), nil
+	return g.invoice(id, o), nil
 }
 
 // FindInvoice implements shop.Gateway.
@@ -201,13 +206,13 @@ func (g *Gateway) FindInvoice(ctx context.Context, id shop.OrderID) (shop.Invoic
 	defer g.mu.Unlock()
 	for external, o := range g.invoices {
 		if o.ID == id {
-			return invoice(external, o), true, nil
+			return g.invoice(external, o), true, nil
 		}
 	}
 	return shop.Invoice{}, false, nil
 }
 
-// PaidInvoices implements shop.Gateway.
+// PaidInvoices implements shop.Poller.
 func (g *Gateway) PaidInvoices(ctx context.Context, ids []string) ([]shop.PaymentEvent, error) {
 	return g.events(ctx, func(id string) bool { return slices.Contains(ids, id) })
 }
@@ -225,7 +230,7 @@ func (g *Gateway) events(ctx context.Context, wanted func(string) bool) (events 
 	defer g.mu.Unlock()
 	for id := range g.paid {
 		if wanted(id) {
-			events = append(events, event(id, g.invoices[id]))
+			events = append(events, g.event(id, g.invoices[id]))
 		}
 	}
 	return events, nil

@@ -33,6 +33,7 @@ type authority struct {
 	Directory string         // the address of its directory
 	RootsFile string         // what the directory itself is trusted by
 	Issued    *x509.CertPool // what its certificates are trusted by
+	Root      []byte         // the same as PEM
 
 	handler http.Handler
 	server  *httptest.Server
@@ -67,7 +68,8 @@ func notYet(t *testing.T, httpPort, tlsPort int, seconds uint64) *authority {
 	front := wfe.New(quiet, memory, va.New(quiet, httpPort, tlsPort, false, resolver, memory), issuer,
 		[]string{"pebble.letsencrypt.org"}, false, false, 1, 1)
 	a := &authority{handler: front.Handler(), Issued: x509.NewCertPool()}
-	if !a.Issued.AppendCertsFromPEM(issuer.GetRootCert(0).PEM()) {
+	a.Root = issuer.GetRootCert(0).PEM()
+	if !a.Issued.AppendCertsFromPEM(a.Root) {
 		t.Fatal("Pebble's root is not readable")
 	}
 	a.server = httptest.NewUnstartedServer(a)

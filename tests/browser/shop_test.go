@@ -38,7 +38,7 @@ func TestShop(t *testing.T) {
 		}
 		for name, test := range map[string]func(*testing.T){
 			"language": w.language, "stale press": w.stale, "block": w.block, "keyboard": w.keyboard,
-			"commands": w.commands, "pay page": w.payPage, "reconnect": w.reconnect, "people": w.people, "foreign markup": w.markup,
+			"commands": w.commands, "pay page": w.payPage, "stars": w.stars, "reconnect": w.reconnect, "people": w.people, "foreign markup": w.markup,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -66,6 +66,21 @@ func (p *tab) order() {
 	p.press("30 days")
 	p.press("CryptoBot")
 	p.awaitInvoice()
+}
+
+// stars pays in Telegram Stars.
+func (w world) stars(t *testing.T) {
+	p := w.enter(t, views()[0], 2107)
+	p.press("Buy access")
+	p.press("Basic")
+	p.press("30 days")
+	p.press("Telegram Stars · 99 ⭐")
+	p.awaitInvoice()
+	p.inspect("51-stars")
+	p.press("Pay 99")
+	p.wait("the payment", "document.querySelector('#log').innerText.includes('You paid ⭐ 99 to Sallyport')")
+	p.says("Your access is ready")
+	p.inspect("52-stars-paid")
 }
 
 // awaitInvoice waits until the order's screen, by itself, has a button to pay.

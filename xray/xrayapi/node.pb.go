@@ -585,6 +585,293 @@ func (x *SysStatsResponse) GetUptime() uint32 {
 	return 0
 }
 
+// Asks for the inbounds with their settings.
+type ListInboundsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInboundsRequest) Reset() {
+	*x = ListInboundsRequest{}
+	mi := &file_node_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInboundsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInboundsRequest) ProtoMessage() {}
+
+func (x *ListInboundsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInboundsRequest.ProtoReflect.Descriptor instead.
+func (*ListInboundsRequest) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{11}
+}
+
+// The inbounds.
+type ListInboundsResponse struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Inbounds      []*InboundHandlerConfig `protobuf:"bytes,1,rep,name=inbounds,proto3" json:"inbounds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInboundsResponse) Reset() {
+	*x = ListInboundsResponse{}
+	mi := &file_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInboundsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInboundsResponse) ProtoMessage() {}
+
+func (x *ListInboundsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInboundsResponse.ProtoReflect.Descriptor instead.
+func (*ListInboundsResponse) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListInboundsResponse) GetInbounds() []*InboundHandlerConfig {
+	if x != nil {
+		return x.Inbounds
+	}
+	return nil
+}
+
+// An inbound. Its receiver settings are a ReceiverConfig.
+type InboundHandlerConfig struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Tag              string                 `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
+	ReceiverSettings *TypedMessage          `protobuf:"bytes,2,opt,name=receiver_settings,json=receiverSettings,proto3" json:"receiver_settings,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *InboundHandlerConfig) Reset() {
+	*x = InboundHandlerConfig{}
+	mi := &file_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboundHandlerConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboundHandlerConfig) ProtoMessage() {}
+
+func (x *InboundHandlerConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboundHandlerConfig.ProtoReflect.Descriptor instead.
+func (*InboundHandlerConfig) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InboundHandlerConfig) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *InboundHandlerConfig) GetReceiverSettings() *TypedMessage {
+	if x != nil {
+		return x.ReceiverSettings
+	}
+	return nil
+}
+
+// How an inbound is reached.
+type ReceiverConfig struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	StreamSettings *StreamConfig          `protobuf:"bytes,3,opt,name=stream_settings,json=streamSettings,proto3" json:"stream_settings,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReceiverConfig) Reset() {
+	*x = ReceiverConfig{}
+	mi := &file_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiverConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiverConfig) ProtoMessage() {}
+
+func (x *ReceiverConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiverConfig.ProtoReflect.Descriptor instead.
+func (*ReceiverConfig) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ReceiverConfig) GetStreamSettings() *StreamConfig {
+	if x != nil {
+		return x.StreamSettings
+	}
+	return nil
+}
+
+// How its connections are secured; with REALITY, security settings hold a RealityConfig.
+type StreamConfig struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	SecuritySettings []*TypedMessage        `protobuf:"bytes,4,rep,name=security_settings,json=securitySettings,proto3" json:"security_settings,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *StreamConfig) Reset() {
+	*x = StreamConfig{}
+	mi := &file_node_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamConfig) ProtoMessage() {}
+
+func (x *StreamConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamConfig.ProtoReflect.Descriptor instead.
+func (*StreamConfig) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StreamConfig) GetSecuritySettings() []*TypedMessage {
+	if x != nil {
+		return x.SecuritySettings
+	}
+	return nil
+}
+
+// The server's half of REALITY. The private key must leave the package as a public
+// one only.
+type RealityConfig struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServerNames   []string               `protobuf:"bytes,5,rep,name=server_names,json=serverNames,proto3" json:"server_names,omitempty"`
+	PrivateKey    []byte                 `protobuf:"bytes,6,opt,name=private_key,json=privateKey,proto3" json:"private_key,omitempty"`
+	ShortIds      [][]byte               `protobuf:"bytes,10,rep,name=short_ids,json=shortIds,proto3" json:"short_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RealityConfig) Reset() {
+	*x = RealityConfig{}
+	mi := &file_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RealityConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RealityConfig) ProtoMessage() {}
+
+func (x *RealityConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RealityConfig.ProtoReflect.Descriptor instead.
+func (*RealityConfig) Descriptor() ([]byte, []int) {
+	return file_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RealityConfig) GetServerNames() []string {
+	if x != nil {
+		return x.ServerNames
+	}
+	return nil
+}
+
+func (x *RealityConfig) GetPrivateKey() []byte {
+	if x != nil {
+		return x.PrivateKey
+	}
+	return nil
+}
+
+func (x *RealityConfig) GetShortIds() [][]byte {
+	if x != nil {
+		return x.ShortIds
+	}
+	return nil
+}
+
 var File_node_proto protoreflect.FileDescriptor
 
 const file_node_proto_rawDesc = "" +
@@ -622,7 +909,23 @@ const file_node_proto_rawDesc = "" +
 	"\vtotal_alloc\x18\x04 \x01(\x04R\n" +
 	"totalAlloc\x12\x16\n" +
 	"\x06uptime\x18\n" +
-	" \x01(\rR\x06uptimeB\x18Z\x16sallyport/xray/xrayapib\x06proto3"
+	" \x01(\rR\x06uptime\"\x15\n" +
+	"\x13ListInboundsRequest\"X\n" +
+	"\x14ListInboundsResponse\x12@\n" +
+	"\binbounds\x18\x01 \x03(\v2$.sallyport.xray.InboundHandlerConfigR\binbounds\"s\n" +
+	"\x14InboundHandlerConfig\x12\x10\n" +
+	"\x03tag\x18\x01 \x01(\tR\x03tag\x12I\n" +
+	"\x11receiver_settings\x18\x02 \x01(\v2\x1c.sallyport.xray.TypedMessageR\x10receiverSettings\"W\n" +
+	"\x0eReceiverConfig\x12E\n" +
+	"\x0fstream_settings\x18\x03 \x01(\v2\x1c.sallyport.xray.StreamConfigR\x0estreamSettings\"Y\n" +
+	"\fStreamConfig\x12I\n" +
+	"\x11security_settings\x18\x04 \x03(\v2\x1c.sallyport.xray.TypedMessageR\x10securitySettings\"p\n" +
+	"\rRealityConfig\x12!\n" +
+	"\fserver_names\x18\x05 \x03(\tR\vserverNames\x12\x1f\n" +
+	"\vprivate_key\x18\x06 \x01(\fR\n" +
+	"privateKey\x12\x1b\n" +
+	"\tshort_ids\x18\n" +
+	" \x03(\fR\bshortIdsB\x18Z\x16sallyport/xray/xrayapib\x06proto3"
 
 var (
 	file_node_proto_rawDescOnce sync.Once
@@ -636,7 +939,7 @@ func file_node_proto_rawDescGZIP() []byte {
 	return file_node_proto_rawDescData
 }
 
-var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_node_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_node_proto_goTypes = []any{
 	(*Empty)(nil),                        // 0: sallyport.xray.Empty
 	(*TypedMessage)(nil),                 // 1: sallyport.xray.TypedMessage
@@ -649,17 +952,27 @@ var file_node_proto_goTypes = []any{
 	(*GetInboundUserResponse)(nil),       // 8: sallyport.xray.GetInboundUserResponse
 	(*GetInboundUsersCountResponse)(nil), // 9: sallyport.xray.GetInboundUsersCountResponse
 	(*SysStatsResponse)(nil),             // 10: sallyport.xray.SysStatsResponse
+	(*ListInboundsRequest)(nil),          // 11: sallyport.xray.ListInboundsRequest
+	(*ListInboundsResponse)(nil),         // 12: sallyport.xray.ListInboundsResponse
+	(*InboundHandlerConfig)(nil),         // 13: sallyport.xray.InboundHandlerConfig
+	(*ReceiverConfig)(nil),               // 14: sallyport.xray.ReceiverConfig
+	(*StreamConfig)(nil),                 // 15: sallyport.xray.StreamConfig
+	(*RealityConfig)(nil),                // 16: sallyport.xray.RealityConfig
 }
 var file_node_proto_depIdxs = []int32{
-	1, // 0: sallyport.xray.User.account:type_name -> sallyport.xray.TypedMessage
-	2, // 1: sallyport.xray.AddUserOperation.user:type_name -> sallyport.xray.User
-	1, // 2: sallyport.xray.AlterInboundRequest.operation:type_name -> sallyport.xray.TypedMessage
-	2, // 3: sallyport.xray.GetInboundUserResponse.users:type_name -> sallyport.xray.User
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1,  // 0: sallyport.xray.User.account:type_name -> sallyport.xray.TypedMessage
+	2,  // 1: sallyport.xray.AddUserOperation.user:type_name -> sallyport.xray.User
+	1,  // 2: sallyport.xray.AlterInboundRequest.operation:type_name -> sallyport.xray.TypedMessage
+	2,  // 3: sallyport.xray.GetInboundUserResponse.users:type_name -> sallyport.xray.User
+	13, // 4: sallyport.xray.ListInboundsResponse.inbounds:type_name -> sallyport.xray.InboundHandlerConfig
+	1,  // 5: sallyport.xray.InboundHandlerConfig.receiver_settings:type_name -> sallyport.xray.TypedMessage
+	15, // 6: sallyport.xray.ReceiverConfig.stream_settings:type_name -> sallyport.xray.StreamConfig
+	1,  // 7: sallyport.xray.StreamConfig.security_settings:type_name -> sallyport.xray.TypedMessage
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_node_proto_init() }
@@ -673,7 +986,7 @@ func file_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_proto_rawDesc), len(file_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,22 +12,15 @@ import { start as world } from "./world.js";
 
 const me = current();
 const presses = new Presses(me.id, () => log.refresh());
-const paying = new Set(); // ids of the messages whose Stars invoice is being paid
+const paying = new Set(); // ids of messages and names of links whose Stars invoice is being paid
 let blocked = false;
 let typing;
 
 const act = {
   press: (id, data) => presses.press(id, data),
-  busy: (id, button) => (button.pay ? paying.has(id) : presses.busy(id, button.data)),
+  busy: (id, button) => paying.has(button.pay ? id : starsLink(button.url)) || presses.busy(id, button.data),
   open: openAddress,
-  pay: async (id) => {
-    if (paying.has(id)) return;
-    paying.add(id);
-    log.refresh();
-    await tell(post(`/users/${me.id}/stars/${id}/pay`));
-    paying.delete(id);
-    log.refresh();
-  },
+  pay: (id) => payStars(id, id),
 };
 const log = new Log(act);
 const composer = new Composer((text) => tell(post(`/users/${me.id}/messages`, {
@@ -44,9 +37,26 @@ async function tell(promise) {
   }
 }
 
+// payStars pays what what names, which is at path.
+async function payStars(what, path) {
+  if (paying.has(what)) return;
+  paying.add(what);
+  log.refresh();
+  await tell(post(`/users/${me.id}/stars/${path}/pay`));
+  paying.delete(what);
+  log.refresh();
+}
+
+// starsLink returns the name of an invoice link, or undefined.
+function starsLink(address) {
+  return address?.match(/^https:\/\/t\.me\/\$(\w+)$/)?.[1];
+}
+
 function openAddress(address) {
   const hash = invoiceHash(address);
+  const link = starsLink(address);
   if (hash) pay(hash);
+  else if (link) payStars(link, `links/${link}`);
   else if (URL.canParse(address)) open(address, "_blank", "noopener");
 }
 

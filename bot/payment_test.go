@@ -1,0 +1,279 @@
+package bot_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/sandbox/telegram"
+	"sallyport/shop"
+)
+
+// pays has a person pay a link while the bot answers, and returns how that ended.
+func (f *front) pays(user int64, link string) error {
+	done := make(chan error, 1)
+	go func() { done <- f.telegram.PayLink(user, link) }()
+	return f.work(done)
+}
+
+// work plays the webhook for what is about money, until paying ends; what comes after
+// it stays for hears.
+func (f *front) work(done <-chan error) error {
+	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		for _, u := range f.updates(ctx, "pre_checkout_query") {
+			f.must(f.Checkout(ctx, u))
+			f.must(f.Checkout(ctx, u)) // Telegram repeats what it got no answer to
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return errors.New("no end")
+		default:
+		}
+	}
+}
+
+// updates takes those that have a word in them.
+func (f *front) updates(ctx context.Context, word string) (found []json.RawMessage) {
+	f.t.Helper()
+	var updates []json.RawMessage
+	f.must(f.client.Call(ctx, "getUpdates", map[string]string{"offset": fmt.Sprint(f.offset)}, &updates))
+	for _, raw := range updates {
+		var u struct {
+			ID int `json:"update_id"`
+		}
+		f.must(json.Unmarshal(raw, &u))
+		if strings.Contains(string(raw), word) {
+			found, f.offset = append(found, raw), u.ID+1
+		}
+	}
+	return found
+}
+
+// hears has the bot handle the one update with the word in it.
+func (f *front) hears(word string) (raw string) {
+	f.t.Helper()
+	news := f.updates(f.t.Context(), word)
+	if len(news) != 1 {
+		f.t.Fatalf("%d updates with %s", len(news), word)
+	}
+	f.must(f.handle("message", string(news[0])))
+	return string(news[0])
+}
+
+// ordersInStars walks to the link by which Ann pays.
+func (f *front) ordersInStars() (shop.Order, string) {
+	f.t.Helper()
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	f.must(f.press(screen.ID, "buy:basic:30d", "x"))
+	f.only("How would you like to pay?")
+	f.must(f.press(screen.ID, "pay:basic:30d:stars", "x"))
+	id := f.orderOf(f.only("99 ⭐"))
+	f.must(f.shop.OpenInvoice(f.t.Context(), id))
+	f.must(f.shop.Notify(f.t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeInvoice, OrderID: id}))
+	button := f.only("pay in Telegram Stars").Keyboard[0][0]
+	if !strings.HasPrefix(button.URL, "https://t.me/$") || button.Text != "Pay 99 ⭐" {
+		f.t.Errorf("%+v", button)
+	}
+	order, err := f.shop.OrderOf(f.t.Context(), shop.UserID(ann), id)
+	f.must(err)
+	return order, button.URL
+}
+
+func (f *front) count(sql string) (n int) {
+	f.t.Helper()
+	f.must(f.store.Pool().QueryRow(f.t.Context(), sql).Scan(&n))
+	return n
+}
+
+func TestStarsBuyAccessOnce(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	order, link := f.ordersInStars()
+	f.must(f.pays(ann, link))
+	raw := f.hears("successful_payment")
+	for update := range 3 { // the same payment, told by other updates
+		f.must(f.handle("message", strings.Replace(raw, `"update_id":`, fmt.Sprintf(`"update_id":%d`, update+1), 1)))
+	}
+	paid, err := f.shop.OrderOf(t.Context(), shop.UserID(ann), order.ID)
+	f.must(err)
+	if paid.Status != shop.OrderPaid {
+		t.Errorf("%+v", paid)
+	}
+	if n := f.count(`SELECT count(*) FROM payment_events WHERE provider = 'stars' AND outcome = 'settled'`); n != 1 || f.count(`SELECT count(*) FROM payment_events`) != 1 {
+		t.Errorf("settled %d times", n)
+	}
+	f.must(f.shop.Converge(t.Context(), shop.UserID(ann)))
+	f.must(f.shop.Notify(t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeReady, OrderID: order.ID}))
+	screens := f.screens()
+	if len(screens) != 2 || !strings.Contains(screens[0].Text, "Paid: Basic") || !strings.Contains(screens[1].Text, "vless://") {
+		t.Errorf("%+v", screens)
+	}
+	if err := f.pays(ann, link); err == nil {
+		t.Error("paid twice")
+	}
+}
+
+func TestCheckoutAgreesOnlyToWhatIsRight(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		payer   int64
+		before  func(f *front, o shop.Order)
+		reason  string
+		payload string // of an invoice of the test's own, with the price, if not that of the order's link
+		price   int
+	}{
+		{name: "all is right", payer: ann},
+		{name: "another payer", payer: ann + 1, reason: "Этот заказ уже нельзя оплатить"},
+		{name: "cancelled", payer: ann, reason: "cannot be paid", before: func(f *front, o shop.Order) {
+			f.must(f.shop.CancelOrder(f.t.Context(), o.UserID, o.ID))
+		}},
+		{name: "over, and nobody has noticed", payer: ann, reason: "cannot be paid", before: func(f *front, o shop.Order) {
+			_, err := f.store.Pool().Exec(f.t.Context(), `UPDATE orders SET expires_at = now() WHERE id = $1`, o.ID.UUID)
+			f.must(err)
+		}},
+		{name: "expired", payer: ann, reason: "cannot be paid", before: func(f *front, o shop.Order) {
+			_, err := f.store.CloseOrder(f.t.Context(), o.ID, shop.OrderExpired)
+			f.must(err)
+		}},
+		{name: "paid", payer: ann, reason: "cannot be paid", before: func(f *front, o shop.Order) {
+			_, err := f.shop.Settle(f.t.Context(), shop.PaymentEvent{Provider: shop.Stars, ExternalID: "c", OrderRef: o.ID.String(), Invoiced: o.Price, Raw: []byte("{}")})
+			f.must(err)
+		}},
+		{name: "another amount", payer: ann, reason: "cannot be paid", payload: "order", price: 98},
+		{name: "an order nobody knows", payer: ann, reason: "cannot be paid", payload: shop.NewOrderID().String(), price: 99},
+		{name: "no order", payer: ann, reason: "cannot be paid", payload: "a donation", price: 99},
+		{name: "a database that is away", payer: ann, reason: "something is slow", before: func(f *front, _ shop.Order) { f.store.Close() }},
+		{name: "another language than the phone's", payer: ann, reason: "Этот заказ уже нельзя оплатить", before: func(f *front, o shop.Order) {
+			f.must(errors.Join(f.shop.ChooseLanguage(f.t.Context(), o.UserID, shop.Russian), f.shop.CancelOrder(f.t.Context(), o.UserID, o.ID)))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			order, link := f.ordersInStars()
+			if c.payload != "" {
+				payload := strings.Replace(c.payload, "order", order.ID.String(), 1)
+				f.must(f.client.Call(t.Context(), "createInvoiceLink", map[string]string{
+					"title": "x", "description": "x", "payload": payload, "currency": "XTR", "prices": fmt.Sprintf(`[{"label":"x","amount":%d}]`, c.price),
+				}, &link))
+			}
+			if c.payer != ann {
+				_, err := f.telegram.SendText(telegram.User{ID: c.payer, FirstName: "Boris", LanguageCode: "ru"}, "/start")
+				f.must(err)
+			}
+			if c.before != nil {
+				c.before(f, order)
+			}
+			err := f.pays(c.payer, link)
+			refused, isRefused := errors.AsType[*telegram.RefusedError](err)
+			if c.reason == "" && err != nil || c.reason != "" && (!isRefused || !strings.Contains(refused.Reason, c.reason)) {
+				t.Errorf("%v, want %q", err, c.reason)
+			}
+		})
+	}
+}
+
+func TestCheckoutOfWhatIsNoneIsAFaultAndAnAnswerTooLateIsNot(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	for _, body := range []string{``, `[]`, `{"update_id":1}`, `{"update_id":1,"pre_checkout_query":{"id":"1"}}`, `{"update_id":1,"pre_checkout_query":{"id":5}}`} {
+		if err := f.Checkout(t.Context(), []byte(body)); shop.KindOf(err) != shop.KindInvalid {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	late := `{"update_id":1,"pre_checkout_query":{"id":"99","from":{"id":500},"currency":"XTR","total_amount":5,"invoice_payload":"x"}}`
+	f.must(f.Checkout(t.Context(), []byte(late)))
+}
+
+func TestMoneyThatIsNotRightIsKept(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	order, link := f.ordersInStars()
+	say := func(kind, charge, payload string, amount int) string {
+		return fmt.Sprintf(`{"update_id":1,"message":{"message_id":1,"date":1767225600,"from":{"id":500},"chat":{"id":-5,"type":"group"},%q:
+			{"currency":"XTR","total_amount":%d,"invoice_payload":%q,"telegram_payment_charge_id":%q}}}`, kind, amount, payload, charge)
+	}
+	for _, c := range []struct{ reason, body string }{
+		{"wrong_amount", say("successful_payment", "c1", order.ID.String(), 98)},
+		{"unknown_order", say("successful_payment", "c2", shop.NewOrderID().String(), 99)},
+		{"unknown_order", say("successful_payment", "c3", "a donation", 5)},
+		{"refunded", say("refunded_payment", "c4", order.ID.String(), 99)},
+		{"refunded", say("refunded_payment", "c5", "a donation", 5)},
+	} {
+		for range 2 {
+			f.must(f.handle("message", c.body))
+		}
+		var kept int
+		f.must(f.store.Pool().QueryRow(t.Context(), `
+			SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = $1 AND raw = $2`, c.reason, []byte(c.body)).Scan(&kept))
+		if kept != 1 {
+			t.Errorf("%s: kept %d times", c.body, kept)
+		}
+	}
+	if n := f.count(`SELECT count(*) FROM ledger_postings`); n != 0 {
+		t.Errorf("%d postings", n)
+	}
+	for _, body := range []string{
+		say("successful_payment", "", order.ID.String(), 99),
+		strings.Replace(say("refunded_payment", "c6", "x", 5), `"total_amount":5`, `"total_amount":"5"`, 1),
+	} {
+		if err := f.handle("message", body); shop.KindOf(err) != shop.KindInvalid {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	f.must(f.pays(ann, link)) // what was wrong does not stand in the way of what is right
+	f.hears("successful_payment")
+	if n := f.count(`SELECT count(*) FROM orders WHERE status = 'paid'`); n != 1 {
+		t.Errorf("%d paid orders", n)
+	}
+}
+
+// What Telegram says when the bot's owner gives Stars back.
+func TestARefundAtTelegramIsKeptWithItsOrder(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	_, link := f.ordersInStars()
+	f.must(f.pays(ann, link))
+	f.hears("successful_payment")
+	var charge string
+	f.must(f.store.Pool().QueryRow(t.Context(), `SELECT external_id FROM payment_events`).Scan(&charge))
+	f.must(f.client.Call(t.Context(), "refundStarPayment", map[string]string{"user_id": fmt.Sprint(ann), "telegram_payment_charge_id": charge}, nil))
+	f.hears("refunded_payment")
+	if n := f.count(`SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = 'refunded' AND order_id IS NOT NULL`); n != 1 {
+		t.Errorf("%d refunds kept", n)
+	}
+	f.must(f.shop.SweepPayments(t.Context()))
+	if n := f.count(`SELECT count(*) FROM payment_events`); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestAPaymentThatNobodyToldOfIsFoundWhenAsked(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	order, link := f.ordersInStars()
+	f.must(f.pays(ann, link)) // and the update about it never comes
+	f.must(f.press(f.screens()[0].ID, "order:"+order.ID.String(), "x"))
+	if n := f.count(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments'`); n != 1 {
+		t.Errorf("%d sweeps", n)
+	}
+	f.must(f.shop.SweepPayments(t.Context()))
+	if n := f.count(`SELECT count(*) FROM orders WHERE status = 'paid'`); n != 1 {
+		t.Errorf("%d paid orders", n)
+	}
+	f.hears("successful_payment") // late, after all
+	if n := f.count(`SELECT count(*) FROM payment_events`); n != 1 {
+		t.Errorf("%d events", n)
+	}
+}

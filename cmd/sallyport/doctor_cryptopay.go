@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strings"
+
+	"sallyport/api"
+	"sallyport/outbound"
+	"sallyport/payments/cryptobot"
+)
+
+// The bots that customers pay in.
+const (
+	payBot     = "CryptoBot"
+	payTestBot = "CryptoTestnetBot"
+)
+
+// checkCryptoPay asks Crypto Pay whose the token is, and where payments are reported.
+func (d *doctor) checkCryptoPay(ctx context.Context, c *check) {
+	client := cryptobot.New(cryptobot.Config{
+		BaseURL: d.config.CryptoPayAPI, Token: string(d.config.CryptoPayToken),
+		Host: outbound.New(outbound.Config{Name: "cryptopay", Timeout: callBudget}),
+	})
+	app, err := client.Me(ctx)
+	switch {
+	case err == nil:
+		d.judgeApp(app, c)
+	case cryptobot.WrongToken(err):
+		c.add(fails, "Crypto Pay does not know the token", "the token is wrong, or of the other network (main and test have tokens of their own): take it from @CryptoBot, Crypto Pay, My Apps, and set CRYPTOPAY_TOKEN")
+	case isDown(err):
+		c.add(fails, "no answer from "+d.config.CryptoPayAPI+": "+causeOf(err), "see that this machine reaches CRYPTOPAY_API: name server, firewall (curl -v https://pay.crypt.bot)")
+	default:
+		c.add(fails, "Crypto Pay refuses: "+causeOf(err), "see the app's security settings in @CryptoBot: its list of allowed addresses must name this server")
+	}
+}
+
+func (d *doctor) judgeApp(app cryptobot.App, c *check) {
+	c.add(well, app.Name+" in @"+app.Bot, "")
+	if want := payBotAt(d.config.CryptoPayAPI); want != "" && app.Bot != want {
+		c.add(fails, "CRYPTOPAY_API is where payments are made in @"+want, "take a token of @"+want+", or correct CRYPTOPAY_API")
+	}
+	if d.wrong["PUBLIC_URL"] {
+		return // where its webhook should be is not known
+	}
+	ours := d.config.under(api.PaymentsPath)
+	entering := "enter it in @" + app.Bot + ": Crypto Pay, My Apps, your app, Webhooks: " + ours
+	switch {
+	case !app.WebhookKnown:
+		c.add(well, "its webhook cannot be seen from here; it should be "+ours, "")
+	case app.Webhook == "":
+		c.add(warns, "it has no webhook: payments are found by asking alone", entering)
+	case app.Webhook != ours:
+		c.add(warns, "its webhook is at another address, "+hostOf(app.Webhook)+": payments are found by asking alone", entering)
+	default:
+		c.add(well, "webhook "+ours, "")
+	}
+}
+
+// payBotAt is the bot that belongs to an address of the API, if that is known.
+func payBotAt(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || !strings.HasSuffix(u.Hostname(), "crypt.bot"):
+		return ""
+	case strings.HasPrefix(u.Hostname(), "testnet"):
+		return payTestBot
+	default:
+		return payBot
+	}
+}

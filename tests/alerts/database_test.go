@@ -1,0 +1,128 @@
+package alerts_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"sallyport/sandbox"
+	"sallyport/sandbox/cryptopay"
+	"sallyport/sandbox/fault"
+)
+
+// cure runs what the manual says changes something, in the section of a code.
+func (s *scene) cure(code string) {
+	s.t.Helper()
+	found := statements(manual(s.t)[code], `^UPDATE`)
+	if len(found) == 0 {
+		s.t.Fatalf("the manual changes nothing for %s", code)
+	}
+	s.sql(found...)
+}
+
+func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	s.buys(1)
+	s.until("a key", func() bool { return s.received(1) })
+	plays(t, s, []trouble{
+		{
+			code: "database_unreachable", alerts: []string{"SallyportDatabaseUnreachable", "SallyportReceiverErrors"},
+			breaks: func(s *scene) {
+				s.spoil(sandbox.PostgresTarget, fault.Down, 0)
+				for n := range int64(3) { // each is delivered again and again
+					_ = s.person(1).Write(fmt.Sprint("Hello ", n))
+				}
+			},
+			cures: func(s *scene) { s.mend(sandbox.PostgresTarget) },
+		},
+		{
+			alerts: []string{"SallyportReceiverSlow", "SallyportPoolExhausted", "SallyportConnectionHeldLong"},
+			breaks: func(s *scene) {
+				s.spoil(sandbox.PostgresTarget, fault.Slow, 450*time.Millisecond)
+				for n := range int64(30) {
+					_ = s.person(100 + n).Write("/start")
+				}
+			},
+			cures: func(s *scene) { s.mend(sandbox.PostgresTarget) },
+		},
+		{
+			code: "inbox_late", alerts: []string{"SallyportInboxLate"},
+			breaks: func(s *scene) { // a process has taken the lane, and hangs
+				s.sql(`INSERT INTO lanes (lane, holder, leased_until) VALUES (7, 'another process', now() + interval '1 hour')`)
+				_ = s.person(7).Write("/start")
+				s.until("the update", func() bool { return s.number(`SELECT count(*) FROM inbox WHERE lane = 7`) > 0 })
+				s.sql(`UPDATE inbox SET received_at = received_at - interval '1 minute' WHERE lane = 7`)
+			},
+			cures: func(s *scene) { s.sql(`UPDATE lanes SET leased_until = now() WHERE lane = 7`) },
+		},
+		{
+			code: "inbox_dead", alerts: []string{"SallyportInboxDead"},
+			breaks: func(s *scene) {
+				ready := s.w.Ready()
+				if status := s.post(ready.WebhookPath, "X-Telegram-Bot-Api-Secret-Token", ready.WebhookSecret, []byte("not JSON")); status != 200 {
+					s.t.Errorf("answered %d", status)
+				}
+			},
+			cures: func(s *scene) { s.cure("inbox_dead") },
+		},
+		{
+			code: "payments_flagged", alerts: []string{"SallyportPaymentsFlagged"},
+			breaks: func(s *scene) {
+				body := []byte(`{"update_id":1,"update_type":"invoice_paid","request_date":"2026-01-01T00:00:00Z","payload":{
+					"invoice_id":990001,"hash":"x","status":"paid","currency_type":"fiat","fiat":"RUB","amount":"149","paid_asset":"USDT",
+					"paid_amount":"1.9","fee_asset":"USDT","fee_amount":"0.05","payload":"nobody's order","paid_at":"2026-01-01T00:00:00Z"}}`)
+				if status := s.post("/payments/cryptobot", "crypto-pay-api-signature", cryptopay.Sign(s.w.Ready().CryptoPayToken, body), body); status != 200 {
+					s.t.Errorf("answered %d", status)
+				}
+			},
+			cures: func(s *scene) { s.cure("payments_flagged") },
+		},
+		{
+			code: "jobs_dead", alerts: []string{"SallyportJobsDead"},
+			breaks: func(s *scene) { // as after the twelfth failure
+				s.sql(`UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts WHERE id =
+					(SELECT id FROM river_job WHERE kind = 'converge_user' AND state = 'completed' ORDER BY id LIMIT 1)`)
+			},
+			cures: func(s *scene) { s.cure("jobs_dead") },
+		},
+	})
+}
+
+func TestCryptoPayAndTheWorkForIt(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	plays(t, s, []trouble{
+		{
+			code: "cryptopay_unreachable", alerts: []string{"SallyportCryptoPayUnreachable", "SallyportBreakerOpen"},
+			breaks: func(s *scene) { s.spoil(sandbox.CryptoPayTarget, fault.Down, 0) },
+			cures:  func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
+		},
+		{
+			code: "jobs_idle", alerts: []string{"SallyportJobsIdle"},
+			breaks: func(s *scene) {
+				s.spoil(sandbox.CryptoPayTarget, fault.Down, 0)
+				s.until("sweeps to fail", func() bool {
+					return s.number(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments' AND state = 'cancelled' AND finalized_at > now() - interval '1 second'`) > 0
+				})
+				s.sql(`UPDATE river_job SET finalized_at = finalized_at - interval '1 hour' WHERE kind = 'sweep_payments' AND state = 'completed'`)
+			},
+			cures: func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
+		},
+		{
+			code: "jobs_late", alerts: []string{"SallyportJobsLate"},
+			breaks: func(s *scene) {
+				s.spoil(sandbox.CryptoPayTarget, fault.Hung, 0)
+				s.wishes(1)
+				s.until("the job", func() bool { return s.number(`SELECT count(*) FROM river_job WHERE kind = 'open_invoice'`) > 0 })
+				s.sql(`UPDATE river_job SET created_at = created_at - interval '40 seconds' WHERE kind = 'open_invoice'`)
+			},
+			cures: func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
+		},
+		{
+			code: "cryptopay_refused", alerts: []string{"SallyportCryptoPayRefused", "SallyportJobsFailing"},
+			breaks: func(s *scene) { s.cryptopay.refuse(`{"ok":false,"error":{"code":401,"name":"UNAUTHORIZED"}}`) },
+			cures:  func(s *scene) { s.cryptopay.pass() },
+		},
+	})
+}

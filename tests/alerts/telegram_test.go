@@ -1,0 +1,119 @@
+package alerts_test
+
+import (
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/sandbox"
+	"sallyport/sandbox/fault"
+)
+
+// rival is another program that uses the bot's token, again and again.
+type rival struct {
+	stop chan struct{}
+	once sync.Once
+	over sync.WaitGroup
+}
+
+func newRival(t *testing.T, every time.Duration, do func()) *rival {
+	t.Helper()
+	r := &rival{stop: make(chan struct{})}
+	t.Cleanup(r.end)
+	r.over.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			do()
+			select {
+			case <-r.stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return r
+}
+
+func (r *rival) end() {
+	r.once.Do(func() { close(r.stop) })
+	r.over.Wait()
+}
+
+func TestTelegram(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	plays(t, s, []trouble{
+		{
+			code: "telegram_unreachable", alerts: []string{"SallyportTelegramUnreachable"}, deaf: true,
+			breaks: func(s *scene) { s.spoil(sandbox.TelegramTarget, fault.Down, 0) },
+			cures:  func(s *scene) { s.mend(sandbox.TelegramTarget) },
+		},
+		{
+			code: "telegram_refused", alerts: []string{"SallyportTelegramRefused"}, deaf: true,
+			breaks: func(s *scene) { s.telegram.refuse(`{"ok":false,"error_code":401,"description":"Unauthorized"}`) },
+			cures:  func(s *scene) { s.telegram.pass() },
+		},
+		{
+			// A report to the operator that hangs holds up the next look.
+			alerts: []string{"SallyportMetricsStale"},
+			breaks: func(s *scene) {
+				s.spoil(sandbox.TelegramTarget, fault.Hung, 0)
+			},
+			cures: func(s *scene) { s.mend(sandbox.TelegramTarget) },
+		},
+	})
+}
+
+func TestTheWebhook(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	var other *rival
+	listening := url.Values{"url": {s.w.Ready().ChatURL + "/elsewhere"}}
+	plays(t, s, []trouble{
+		{
+			code: "webhook_missing", alerts: []string{"SallyportWebhookMissing", "SallyportWebhookRepaired"},
+			breaks: func(s *scene) { other = newRival(s.t, 20*time.Millisecond, func() { s.bot("deleteWebhook", nil) }) },
+			cures:  func(*scene) { other.end() },
+		},
+		{
+			code: "webhook_failing", alerts: []string{"SallyportWebhookFailing"},
+			breaks: func(s *scene) {
+				if err := s.door.Set(fault.Down, 0, 0); err != nil {
+					s.t.Fatal(err)
+				}
+				_ = s.person(1).Write("/start")
+			},
+			cures: func(s *scene) { s.door.Clear() },
+		},
+		{
+			code: "webhook_behind", alerts: []string{"SallyportWebhookBehind"},
+			breaks: func(s *scene) {
+				if err := s.door.Set(fault.Hung, 0, 0); err != nil {
+					s.t.Fatal(err)
+				}
+				for n := range int64(25) {
+					_ = s.person(100 + n).Write(fmt.Sprint("Hello ", n))
+				}
+			},
+			cures: func(s *scene) { s.door.Clear() },
+		},
+		{
+			code: "webhook_elsewhere", alerts: []string{"SallyportWebhookElsewhere"},
+			breaks: func(s *scene) { s.bot("setWebhook", listening) },
+			cures:  func(*scene) {}, // the shop sets it right by itself; the complaint lasts for a while
+		},
+	})
+}
+
+func TestTheShopItself(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	plays(t, s, []trouble{{
+		alerts: []string{"SallyportDown"},
+		breaks: func(s *scene) { s.product("stop") },
+		cures:  func(s *scene) { s.product("start") },
+	}})
+}
