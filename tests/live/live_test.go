@@ -38,6 +38,9 @@ func (m *machine) install(o *outside, options string) string {
 			m.t.Errorf("the installer shows a secret:\n%s", said)
 		}
 	}
+	if regexp.MustCompile(`(?m)^  fail`).MatchString(said) || !strings.Contains(said, "proves REALITY") {
+		m.t.Errorf("the shop's own look at itself:\n%s", said)
+	}
 	return said
 }
 
