@@ -10,6 +10,7 @@ BROWSER  := tests/browser
 ACME     := tests/acme
 DEPLOY   := tests/deploy
 ALERTS   := tests/alerts
+LIVE     := tests/live
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -51,6 +52,8 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -C $(DEPLOY) -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the alerts"
 	@$(GO) test -C $(ALERTS) -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing the way to a live shop (skipped unless root; 1 to 2 minutes, the first time 3 more)"
+	@$(GO) test -C $(LIVE) -count=1 -timeout 30m $(TESTFLAGS)
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"

@@ -2,6 +2,7 @@ package cryptopay_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net/http"
@@ -55,6 +56,34 @@ func withInbox(t *testing.T, refuse int) (*bundle, *inbox) {
 	b := setup(t)
 	b.SetWebhook(endpoint.URL + "/hook")
 	return b, box
+}
+
+func TestWebhookTrustsTheRootsThatAreGiven(t *testing.T) {
+	t.Parallel()
+	box := &inbox{}
+	endpoint := httptest.NewTLSServer(box)
+	t.Cleanup(endpoint.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(endpoint.Certificate())
+	for _, trusted := range []bool{false, true} {
+		b := setup(t, func(c *cryptopay.Config) {
+			if trusted {
+				c.Roots = roots
+			}
+		})
+		b.SetWebhook(endpoint.URL)
+		b.HoldWebhooks(true)
+		invoice := b.create(t, `{"asset":"USDT","amount":"1"}`)
+		if _, err := b.Pay(invoice.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Redeliver(invoice.ID); (err == nil) != trusted {
+			t.Errorf("trusted %t: %v", trusted, err)
+		}
+	}
+	if n := box.count(); n != 1 {
+		t.Errorf("%d webhooks came over a trusted connection", n)
+	}
 }
 
 func TestPayErrors(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -37,6 +38,9 @@ type Config struct {
 	Logger *zap.Logger
 	// Now is the clock for creation, expiry and payment; nil means time.Now.
 	Now func() time.Time
+	// Roots are what the webhook's certificate is trusted by; nil means the
+	// system's.
+	Roots *x509.CertPool
 	// PublicURL is the base of the pay pages: the addresses of an invoice are
 	// PublicURL+"/pay/<hash>". Empty gives addresses of the shape that the
 	// real service has.
@@ -87,7 +91,7 @@ func New(cfg Config) *Server {
 	cfg.PublicURL = strings.TrimRight(cfg.PublicURL, "/")
 	life, end := context.WithCancel(context.Background())
 	s := &Server{
-		cfg: cfg, rates: newRates(cfg.AssetUSD, cfg.USDFiat), client: newHookClient(),
+		cfg: cfg, rates: newRates(cfg.AssetUSD, cfg.USDFiat), client: newHookClient(cfg.Roots),
 		appID: appID(cfg.Token), life: life, end: end,
 		invoices: map[int64]*Invoice{}, lastID: cfg.Now().UnixMilli(), hook: newHook(cfg.WebhookURL),
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -62,10 +64,13 @@ func newHook(url string) hook {
 }
 
 // newHookClient makes a client that follows no redirect: only 2xx counts.
-func newHookClient() *http.Client {
+func newHookClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
-		Timeout:       attemptTimeout,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute},
+		Timeout: attemptTimeout,
+		Transport: &http.Transport{
+			MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
+			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

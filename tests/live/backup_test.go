@@ -1,0 +1,169 @@
+package live_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// command returns the commands that stand under a heading of the documents, as they are.
+func command(t *testing.T, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/operations-backup.md")
+	must(t, err)
+	_, rest, found := strings.Cut(string(text), "\n"+heading+"\n")
+	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindStringSubmatch(rest)
+	if !found || block == nil {
+		t.Fatalf("there are no commands under %q", heading)
+	}
+	return block[1]
+}
+
+// books are all rows that say what customers have and paid.
+func (m *machine) books() string {
+	m.t.Helper()
+	var all []string
+	for _, table := range []string{"users", "subscriptions", "orders", "invoices", "payment_events", "ledger_postings", "ledger_entries"} {
+		all = append(all, table+":\n"+m.query(fmt.Sprintf("SELECT row_to_json(r) FROM %s r ORDER BY row_to_json(r)::text", table)))
+	}
+	return strings.Join(all, "\n")
+}
+
+// unchanged checks that the books are what they were, and that money is in them.
+func (m *machine) unchanged(before string) {
+	m.t.Helper()
+	if after := m.books(); after != before {
+		m.t.Errorf("the books were\n%s\nand are\n%s", before, after)
+	}
+	if !strings.Contains(before, `"status":"paid"`) && !strings.Contains(before, `"state":"paid"`) {
+		m.t.Errorf("nobody has paid anything:\n%s", before)
+	}
+}
+
+// loss is what a server that burned leaves: the files of its last backup, and the program
+// that somebody has kept.
+type loss struct{ files, program, books, secrets string }
+
+// recovered: a backup of the running shop, a database that is dropped, Xray started anew;
+// then the documented commands.
+func recovered(t *testing.T, m *machine, o *outside, link string) loss {
+	t.Helper()
+	before := m.books()
+	made := m.do(command(t, "### Make one now"))
+	if mode := m.do("stat -c '%a %U' /var/backups/sallyport /var/backups/sallyport/*"); mode != "700 root\n600 root\n600 root\n" {
+		t.Errorf("modes of the backup: %s", mode)
+	}
+	left := loss{files: t.TempDir(), books: before, secrets: strings.Join(m.secrets(), " ")}
+	left.program = filepath.Join(t.TempDir(), "sallyport")
+	m.host("cp", filepath.Join(m.root, "usr/local/bin/sallyport"), left.program)
+	for _, file := range strings.Fields(made) {
+		m.host("cp", filepath.Join(m.root, file), left.files)
+	}
+	restored(t, m, o, before)
+	m.do("cd / && runuser -u postgres -- dropdb --force sallyport && systemctl restart sallyport-xray")
+	began := time.Now()
+	m.do(command(t, "### The database is gone"))
+	m.well()
+	progress("restored after the loss of the database, %s", time.Since(began).Round(100*time.Millisecond))
+	m.unchanged(before)
+	o.connects(link)
+
+	m.do("systemctl start sallyport-backup.service && KEEP=2 sallyport-backup")
+	if kept := strings.Fields(m.do("cd /var/backups/sallyport && ls")); len(kept) != 4 {
+		t.Errorf("two backups are to be kept: %v", kept)
+	}
+	if timer := m.do("systemctl is-enabled sallyport-backup.timer; systemctl is-active sallyport-backup.timer"); timer != "enabled\nactive\n" {
+		t.Errorf("the timer is %s", timer)
+	}
+	return left
+}
+
+// restored: the running shop's database goes back to a backup, or stays as it is.
+func restored(t *testing.T, m *machine, o *outside, before string) {
+	t.Helper()
+	if out, err := m.try(nil, "sallyport-restore /var/backups/sallyport/*.dump"); err == nil || !strings.Contains(out, "the shop runs") {
+		t.Errorf("a running shop's database was replaced without asking: %v, %s", err, out)
+	}
+	o.comes(8) // and is forgotten
+	m.do("cp /var/backups/sallyport/*.dump /root/first.dump")
+	m.do("sallyport-restore /root/first.dump --yes")
+	m.well()
+	m.unchanged(before)
+
+	m.do(`head -c 20000 /root/first.dump >/root/half.dump`)
+	if out, err := m.try(nil, "sallyport-restore /root/half.dump --yes"); err == nil {
+		t.Errorf("half a backup was restored: %s", out)
+	}
+	m.do("systemctl start sallyport")
+	m.well()
+	m.unchanged(before)
+
+	m.do(command(t, "### Go back to one"))
+	m.well()
+	m.unchanged(before)
+}
+
+// upgraded: a new program replaces the old one, which is kept.
+func upgraded(t *testing.T, m *machine, o *outside, link string) {
+	t.Helper()
+	before := m.books()
+	m.do(`sed -i 's/^var version = .*/var version = "the-next-one"/' cmd/sallyport/main.go`)
+	if !strings.Contains(command(t, "## Upgrade"), "git pull\ndeploy/install.sh\n") {
+		t.Fatal("the upgrade is documented otherwise")
+	}
+	said := m.install(o, "")
+	if version := m.do("sallyport version"); version != "sallyport the-next-one\n" || !strings.Contains(said, "a backup before the update") {
+		t.Errorf("%s after\n%s", version, said)
+	}
+	m.well()
+	m.unchanged(before)
+	m.do(command(t, "A step of the schema runs under the program before it too, so going back needs no restore:"))
+	if version := m.do("sallyport version"); version == "sallyport the-next-one\n" {
+		t.Error("the program is still the new one")
+	}
+	m.well()
+	o.connects(link)
+}
+
+// moved: the server is gone. On a new one, with the files of the backup, the same key
+// works; then it becomes a server without a name.
+func moved(t *testing.T, o *outside, link string, left loss) {
+	t.Helper()
+	m := newMachine(t)
+	must(t, os.WriteFile(filepath.Join(m.root, "etc/ssl/ca.pem"), []byte(o.directoryRoot), 0o644))
+	m.host("bash", "-c", `cp "$0"/* "$1"`, left.files, filepath.Join(m.root, "root"))
+	m.host("cp", left.program, filepath.Join(m.root, clone, ".bin", "sallyport"))
+	began := time.Now()
+	if out := m.do(command(t, "### A new server")); !strings.Contains(out, "The programs in .bin are current") {
+		t.Errorf("what was built already was not used:\n%s", out)
+	}
+	progress("moved to a new server, %s", time.Since(began).Round(100*time.Millisecond))
+	m.well()
+	m.unchanged(left.books)
+	if now := strings.Join(m.secrets(), " "); now != left.secrets {
+		t.Error("the new server has other secrets")
+	}
+	o.connects(link)
+	nameless(t, m, o)
+}
+
+// nameless: another seller, with nothing but an address.
+func nameless(t *testing.T, m *machine, o *outside) {
+	t.Helper()
+	m.do("systemctl stop sallyport sallyport-xray && rm -rf /etc/sallyport /var/lib/sallyport && cd / && runuser -u postgres -- dropdb sallyport")
+	o.openAccounts()
+	if out, err := m.installs(o, ""); err == nil || !strings.Contains(out, "give it with --address") {
+		t.Errorf("no address, and no word of it: %v\n%s", err, out)
+	}
+	said := m.install(o, "--address "+serverAddress+" --shop-port 443 --vpn-port 8443")
+	if !strings.Contains(said, "Nothing at Crypto Pay") {
+		t.Errorf("Crypto Pay is said to call an address:\n%s", said)
+	}
+	m.well()
+	o.connects(o.buys(9)) // Crypto Pay calls nobody: the payment is found by asking
+	o.delivered("https://"+serverAddress, true)
+}
