@@ -13,7 +13,7 @@ import (
 // command returns the commands that stand under a heading of the documents, as they are.
 func command(t *testing.T, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/operations-backup.md")
+	text, err := os.ReadFile("../../docs/backup.md")
 	must(t, err)
 	_, rest, found := strings.Cut(string(text), "\n"+heading+"\n")
 	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindStringSubmatch(rest)
