@@ -253,7 +253,7 @@ func TestARefundAtTelegramIsKeptWithItsOrder(t *testing.T) {
 	if n := f.count(`SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = 'refunded' AND order_id IS NOT NULL`); n != 1 {
 		t.Errorf("%d refunds kept", n)
 	}
-	f.must(f.shop.SweepPayments(t.Context()))
+	f.must(f.shop.SweepPayments(t.Context(), ""))
 	if n := f.count(`SELECT count(*) FROM payment_events`); n != 2 {
 		t.Errorf("%d events", n)
 	}
@@ -265,10 +265,10 @@ func TestAPaymentThatNobodyToldOfIsFoundWhenAsked(t *testing.T) {
 	order, link := f.ordersInStars()
 	f.must(f.pays(ann, link)) // and the update about it never comes
 	f.must(f.press(f.screens()[0].ID, "order:"+order.ID.String(), "x"))
-	if n := f.count(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments'`); n != 1 {
-		t.Errorf("%d sweeps", n)
+	if n := f.count(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments'`); n != 2 {
+		t.Errorf("%d sweeps, want one now and one later", n)
 	}
-	f.must(f.shop.SweepPayments(t.Context()))
+	f.must(f.shop.SweepPayments(t.Context(), ""))
 	if n := f.count(`SELECT count(*) FROM orders WHERE status = 'paid'`); n != 1 {
 		t.Errorf("%d paid orders", n)
 	}

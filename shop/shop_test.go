@@ -496,7 +496,7 @@ func TestLostCallbackIsFoundByEitherLeg(t *testing.T) {
 	t.Parallel()
 	for name, leg := range map[string]func(*world) error{
 		"poll":  func(w *world) error { return w.PollInvoices(context.Background()) },
-		"sweep": func(w *world) error { return w.SweepPayments(context.Background()) },
+		"sweep": func(w *world) error { return w.SweepPayments(context.Background(), "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
