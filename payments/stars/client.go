@@ -46,7 +46,7 @@ func internal(err error) error {
 
 // CreateInvoice makes a link by which the order's price is paid. An order may have
 // several: a second one does no harm, since an order is charged for only while it is
-// open.
+// open, and while no other checkout of it is under way.
 func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description string) (shop.Invoice, error) {
 	title := shorten(description, maxTitle)
 	prices, err := json.Marshal([]price{{Label: title, Amount: o.Price.Minor}})
