@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -30,8 +31,8 @@ type starNews struct {
 	} `json:"message"`
 }
 
-// credit settles the payment that an update tells of, or keeps the word that one was
-// given back; about says whether the update is about money at all.
+// credit passes on the payment that an update tells of, or the word that one was given
+// back; about says whether the update is about money at all.
 func (b *Bot) credit(ctx context.Context, u shop.Update) (about bool, err error) {
 	var news starNews
 	if err := json.Unmarshal(u.Body, &news); err != nil {
@@ -40,9 +41,12 @@ func (b *Bot) credit(ctx context.Context, u shop.Update) (about bool, err error)
 	at := time.Unix(news.Message.Date, 0).UTC()
 	switch m := news.Message; {
 	case m.Paid != nil:
-		err = m.Paid.report(ctx, at, u.Body, b.shop.Settle)
+		err = m.Paid.report(ctx, at, u.Body, b.shop.Credit)
 	case m.Refunded != nil:
-		err = m.Refunded.report(ctx, at, u.Body, b.shop.Refunded)
+		err = m.Refunded.report(ctx, at, u.Body, func(ctx context.Context, e shop.PaymentEvent) error {
+			_, err := b.shop.Refunded(ctx, e)
+			return err
+		})
 	default:
 		return false, nil
 	}
@@ -51,15 +55,14 @@ func (b *Bot) credit(ctx context.Context, u shop.Update) (about bool, err error)
 
 // report hands the payment to a use case. One that cannot be told from others is
 // kept for an operator.
-func (p starPayment) report(ctx context.Context, at time.Time, raw []byte, to func(context.Context, shop.PaymentEvent) (shop.Outcome, error)) error {
+func (p starPayment) report(ctx context.Context, at time.Time, raw []byte, to func(context.Context, shop.PaymentEvent) error) error {
 	if p.ChargeID == "" {
 		return undecodable(errors.New("a payment without an id"))
 	}
-	_, err := to(ctx, shop.PaymentEvent{
+	return to(ctx, shop.PaymentEvent{
 		Provider: shop.Stars, ExternalID: p.ChargeID, OrderRef: p.Payload,
 		Invoiced: shop.Money{Minor: p.Amount, Currency: p.Currency}, PaidAt: at, Raw: raw,
 	})
-	return err
 }
 
 func undecodable(err error) error {
@@ -72,36 +75,53 @@ const checkBudget = 3 * time.Second
 
 // Checkout answers Telegram's question whether a payment may go ahead. It is asked
 // and answered within one request, and agreed to only if nothing speaks against it.
+// What Telegram says to our consent is noted.
 func (b *Bot) Checkout(ctx context.Context, body []byte) error {
 	var update tgbotapi.Update
 	if err := json.Unmarshal(body, &update); err != nil || update.PreCheckoutQuery == nil || update.PreCheckoutQuery.From == nil {
 		return undecodable(errors.New("not a pre-checkout query"))
 	}
 	q := update.PreCheckoutQuery
+	checkout := shop.Checkout{
+		ID: q.ID, OrderRef: q.InvoicePayload, Payer: shop.UserID(q.From.ID),
+		Amount: shop.Money{Minor: int64(q.TotalAmount), Currency: q.Currency},
+	}
 	params := tgbotapi.Params{"pre_checkout_query_id": q.ID, "ok": "true"}
-	if reason := b.refusal(ctx, q); reason != "" {
+	reason := b.refusal(ctx, checkout, q.From.LanguageCode)
+	if reason != "" {
 		params["ok"], params["error_message"] = "false", reason
 	}
 	err := b.client.Call(ctx, "answerPreCheckoutQuery", params, nil)
-	if r, ok := errors.AsType[*Refusal](err); ok && strings.Contains(strings.ToLower(r.Description), "query is too old") {
-		return nil // it was answered before, or nobody waits for it any more: nothing is charged by it
+	var noted error
+	if reason == "" && (err == nil || untaken(err)) {
+		noted = b.shop.EndCheckout(ctx, checkout, err == nil)
 	}
-	return err
+	if r, ok := errors.AsType[*Refusal](err); ok && strings.Contains(strings.ToLower(r.Description), "query is too old") {
+		err = nil // it was answered before, or nobody waits for it any more: nothing is charged by it
+	}
+	return errors.Join(err, noted)
+}
+
+// untaken says whether Telegram says that it did not take our answer. Without its
+// word, nobody knows.
+func untaken(err error) bool {
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && r.Code < http.StatusInternalServerError
 }
 
 // refusal returns why the customer cannot pay, in their language, or nothing if they can.
-func (b *Bot) refusal(ctx context.Context, q *tgbotapi.PreCheckoutQuery) string {
+func (b *Bot) refusal(ctx context.Context, c shop.Checkout, code string) string {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkBudget, errors.New("order not checked in time"))
 	defer cancel()
-	amount := shop.Money{Minor: int64(q.TotalAmount), Currency: q.Currency}
-	payer := shop.UserID(q.From.ID)
-	err := b.shop.CheckCheckout(ctx, q.InvoicePayload, payer, amount)
+	err := b.shop.BeginCheckout(ctx, c)
 	if err == nil {
 		return ""
 	}
-	paint := b.display.texts.painter(b.shop.LanguageOf(ctx, payer, q.From.LanguageCode))
-	switch shop.KindOf(err) {
-	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
+	paint := b.display.texts.painter(b.shop.LanguageOf(ctx, c.Payer, code))
+	switch kind := shop.KindOf(err); {
+	case errors.Is(err, shop.ErrBeingPaid):
+		return paint.text("checkout.busy", nil)
+	case kind == shop.KindInvalid, kind == shop.KindNotFound, kind == shop.KindConflict, kind == shop.KindForbidden:
 		return paint.text("checkout.refused", nil)
 	default:
 		return paint.text("error.unavailable", nil)

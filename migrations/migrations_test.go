@@ -49,7 +49,7 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 			t.Errorf("step %d applied %d times", version, times)
 		}
 	}
-	if len(applied) != 6 {
+	if len(applied) != 7 {
 		t.Errorf("applied %v", applied)
 	}
 	start := time.Now()

@@ -233,6 +233,30 @@ func TestAPaymentInStarsThatNobodyToldOfIsFound(t *testing.T) {
 	g.connects(g.key(7))
 }
 
+// Whoever knows the webhook's secret can tell of a payment; Telegram's list does not have it.
+func TestAForgedPaymentInStarsGivesNothing(t *testing.T) {
+	t.Parallel()
+	g := newGalaxy(t, sandbox.Config{})
+	p, link := g.opened(7)
+	var order string
+	g.must(g.books.db.QueryRow(g.ctx, `SELECT id FROM orders WHERE status = 'open'`).Scan(&order))
+	g.must(g.w.Telegram.Inject(fmt.Appendf(nil, `{"message":{"message_id":1,"date":1767225600,"from":{"id":7},"chat":{"id":7,"type":"private"},
+		"successful_payment":{"currency":"XTR","total_amount":199,"invoice_payload":%q,"telegram_payment_charge_id":"made-up"}}}`, order)))
+	eventually(t, func() error {
+		if g.books.count(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments' AND args ? 'provider' AND state = 'completed'`) == 0 {
+			return errors.New("Telegram is not asked")
+		}
+		return nil
+	})
+	if n := g.books.count(`SELECT (SELECT count(*) FROM payment_events) + (SELECT count(*) FROM orders WHERE status <> 'open')`); n != 0 {
+		t.Errorf("a forged payment is believed: %s", g.state())
+	}
+	before, err := p.settles(link)
+	g.must(err)
+	g.must(p.receives(g.ctx, before, "vless://"))
+	g.allDone()
+}
+
 func TestWhoSaysThatTheyPaidInStarsIsBelievedOnceTelegramAgrees(t *testing.T) {
 	t.Parallel()
 	g := newGalaxy(t, sandbox.Config{}) // by itself, it looks every ten minutes

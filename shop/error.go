@@ -55,6 +55,7 @@ var (
 	ErrForged        error = &Error{Kind: KindForbidden, Key: "forged"}
 	ErrUndecodable   error = &Error{Kind: KindInvalid, Key: "undecodable"}
 	ErrIrrelevant    error = &Error{Kind: KindInvalid, Key: "irrelevant"}
+	ErrBeingPaid     error = &Error{Kind: KindConflict, Key: "being_paid"}
 	ErrNotPayable    error = &Error{Kind: KindConflict, Key: "not_payable"}
 	ErrWrongPayer    error = &Error{Kind: KindForbidden, Key: "wrong_payer"}
 	ErrWrongAmount   error = &Error{Kind: KindInvalid, Key: "wrong_amount"}

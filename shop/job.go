@@ -42,8 +42,11 @@ type CheckNode struct {
 // PollInvoices asks the providers about unpaid invoices.
 type PollInvoices struct{}
 
-// SweepPayments goes through the providers' lists of payments.
-type SweepPayments struct{}
+// SweepPayments goes through the providers' lists of payments, by schedule, or through
+// one provider's, because somebody asks.
+type SweepPayments struct {
+	Provider Provider `json:"provider,omitempty"`
+}
 
 // ExpireDue ends what has run out: subscriptions and unpaid orders.
 type ExpireDue struct{}

@@ -53,6 +53,7 @@ type Order struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	PaidAt    time.Time // zero until paid
+	Agreed    bool      // whether the provider took our consent to charge for it
 }
 
 // NewOrder returns an open order for the offer at its price of today, or ErrNoOffer
@@ -88,20 +89,6 @@ func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
 		return ErrWrongAmount
 	case e.PaidAsset != "" && !slices.Contains(acceptedAssets, e.PaidAsset):
 		return ErrWrongAsset
-	}
-	return nil
-}
-
-// CheckCheckout returns nil if this payer may be charged this amount for the
-// order now, or the rule that forbids it.
-func (o Order) CheckCheckout(payer UserID, amount Money, now time.Time) error {
-	switch {
-	case o.UserID != payer:
-		return ErrWrongPayer
-	case !o.Payable(now):
-		return ErrNotPayable
-	case amount != o.Price:
-		return ErrWrongAmount
 	}
 	return nil
 }
@@ -219,18 +206,4 @@ func (s *Shop) CancelOrder(ctx context.Context, user UserID, id OrderID) error {
 		return ErrOrderClosed
 	}
 	return err
-}
-
-// CheckCheckout answers a provider that asks, before it charges the payer,
-// whether this order may be paid: nil, or the rule that forbids it.
-func (s *Shop) CheckCheckout(ctx context.Context, ref string, payer UserID, amount Money) error {
-	id, err := ParseOrderID(ref)
-	if err != nil {
-		return err
-	}
-	o, err := s.store.Order(ctx, id)
-	if err != nil {
-		return err
-	}
-	return o.CheckCheckout(payer, amount, s.now())
 }

@@ -172,7 +172,7 @@ func (s *Shop) AskAboutPayments(ctx context.Context, o Order) error {
 	if _, ok := s.gateways[o.Provider].(Poller); ok {
 		return s.store.Enqueue(ctx, PollInvoices{})
 	}
-	return s.store.Enqueue(ctx, SweepPayments{})
+	return s.store.Enqueue(ctx, SweepPayments{Provider: o.Provider})
 }
 
 const (
@@ -205,13 +205,15 @@ func (s *Shop) poll(ctx context.Context, provider Provider, poller Poller) error
 	return errors.Join(err, s.settleAll(ctx, events))
 }
 
-// SweepPayments goes through each provider's own list of payments and settles those
-// of which nothing else has told us. Safe to repeat; one provider that fails does not
+// SweepPayments goes through the provider's own list of payments, or through that of
+// each if none is named, and settles those of which nothing else has told us. Safe to repeat; one provider that fails does not
 // stop the others.
-func (s *Shop) SweepPayments(ctx context.Context) error {
+func (s *Shop) SweepPayments(ctx context.Context, only Provider) error {
 	var errs []error
 	for provider, gateway := range s.gateways {
-		errs = append(errs, s.sweep(ctx, provider, gateway))
+		if only == "" || only == provider {
+			errs = append(errs, s.sweep(ctx, provider, gateway))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -256,7 +256,7 @@ func TestCheckCheckoutIsNeverBlind(t *testing.T) {
 		{"expired", expired, 1, price, noon, shop.ErrNotPayable},
 		{"nothing", open, 1, shop.Money{Currency: "XTR"}, noon, shop.ErrWrongAmount},
 	} {
-		if err := c.order.CheckCheckout(c.payer, c.amount, c.now); !errors.Is(err, c.want) {
+		if err := c.order.CheckCheckout(shop.Checkout{Payer: c.payer, Amount: c.amount}, c.now); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 type Store interface {
 	Users
 	Orders
+	Checkouts
 	Payments
 	Subscriptions
 	Inventory

@@ -111,6 +111,7 @@ func (v *Vitals) queuePeriodic(batch *pgx.Batch) {
 		SELECT limits.kind FROM (VALUES ('expire_due', interval '1 minute'), ('poll_invoices', interval '3 minutes'),
 			('sweep_payments', interval '30 minutes'), ('clean_up', interval '30 minutes')) AS limits (kind, most)
 		JOIN river_job USING (kind)
+		WHERE NOT args ? 'provider' -- what somebody asked for is not by schedule
 		GROUP BY limits.kind, limits.most
 		HAVING coalesce(max(finalized_at) FILTER (WHERE state = 'completed'), min(created_at)) < now() - limits.most
 		ORDER BY 1`).

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -32,5 +33,25 @@ func TestAJobThatHangsIsStillOwed(t *testing.T) {
 	}
 	if job := v.Jobs["sweep_payments"]; job.Waiting != 0 || job.Oldest != 0 {
 		t.Errorf("the periodic job: %+v", job)
+	}
+}
+
+// One that somebody asked for looks at one provider alone.
+func TestASweepThatWasAskedForDoesNotHideThatTheScheduledOnesFail(t *testing.T) {
+	t.Parallel()
+	url := server.Database(t)
+	s, prober := server.OpenURL(t, url), store.NewProber(url)
+	t.Cleanup(prober.Close)
+	if err := s.Enqueue(t.Context(), shop.SweepPayments{}, shop.SweepPayments{Provider: shop.Stars}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Pool().Exec(t.Context(), `
+		UPDATE river_job SET created_at = now() - interval '1 hour', finalized_at = now(),
+			state = CASE WHEN args ? 'provider' THEN 'completed' ELSE 'cancelled' END::river_job_state`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := prober.Vitals(t.Context()); err != nil || !slices.Equal(v.IdleJobs, []string{"sweep_payments"}) {
+		t.Errorf("%v, %v", v.IdleJobs, err)
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -46,6 +47,16 @@ func periodic(j shop.Job) bool {
 	}
 }
 
+// askEvery is how often a provider's list is swept because somebody asks, at most.
+const askEvery = 20 * time.Second
+
+// asked says whether the job is there because somebody asks, which they may do at
+// any time, and again and again.
+func asked(j shop.Job) bool {
+	sweep, ok := j.(shop.SweepPayments)
+	return ok && sweep.Provider != ""
+}
+
 // JobOpts returns how a job is queued.
 func JobOpts(j shop.Job) *river.InsertOpts {
 	opts := &river.InsertOpts{Queue: queueOf(j)}
@@ -56,17 +67,27 @@ func JobOpts(j shop.Job) *river.InsertOpts {
 		}}
 		opts.MaxAttempts = 1 // the next tick is the retry
 	}
+	if asked(j) {
+		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByPeriod: askEvery}
+	}
 	return opts
 }
 
-// enqueue stores jobs together with what caused them.
+// enqueue stores jobs together with what caused them. What is asked for is done at
+// once, unless it was done a moment ago, and again when that moment is over: a sweep
+// that has begun may miss what this one is asked for.
 func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []shop.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, j := range jobs {
-		params[i] = river.InsertManyParams{Args: j, InsertOpts: JobOpts(j)}
+	params := make([]river.InsertManyParams, 0, len(jobs))
+	for _, j := range jobs {
+		params = append(params, river.InsertManyParams{Args: j, InsertOpts: JobOpts(j)})
+		if asked(j) {
+			later := JobOpts(j)
+			later.ScheduledAt = time.Now().Truncate(askEvery).Add(askEvery)
+			params = append(params, river.InsertManyParams{Args: j, InsertOpts: later})
+		}
 	}
 	_, err := s.jobs.InsertManyTx(ctx, tx, params)
 	return err

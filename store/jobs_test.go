@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"sallyport/shop"
 )
@@ -42,5 +43,40 @@ func TestJobsOfOneCustomerAreNeverMerged(t *testing.T) {
 	}
 	if n := count(t, s, `SELECT count(*) FROM river_job`); n != 2 {
 		t.Errorf("%d jobs", n)
+	}
+}
+
+// Somebody asks again and again: what they ask for is done now, and once more when
+// some time is over, for what the first sweep came too early for.
+func TestWhatIsAskedForIsDoneNowAndOnceMoreLater(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ask := func() {
+		t.Helper()
+		if err := s.Enqueue(t.Context(), shop.SweepPayments{Provider: shop.Stars}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	for range 5 {
+		ask()
+		if _, err := s.Pool().Exec(t.Context(), `
+			UPDATE river_job SET state = 'completed', finalized_at = now() WHERE state = 'available'`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := count(t, s, `SELECT count(*) FROM river_job`)
+	if periods := int(time.Since(began)/(20*time.Second)) + 2; n < 2 || n > periods+1 {
+		t.Errorf("%d sweeps in %s", n, time.Since(began))
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'scheduled' AND scheduled_at > now()
+		AND scheduled_at <= now() + interval '20 seconds'`); n != 1 {
+		t.Errorf("%d sweeps wait for their time", n)
+	}
+	if err := s.Enqueue(t.Context(), shop.SweepPayments{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND NOT args ? 'provider'`); n != 1 {
+		t.Errorf("%d sweeps by schedule: the one that was asked for must not stand for it", n)
 	}
 }

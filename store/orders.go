@@ -25,6 +25,7 @@ type orderRow struct {
 	CreatedAt     time.Time
 	ExpiresAt     time.Time
 	PaidAt        *time.Time
+	Agreed        bool `db:"checkout_agreed"`
 }
 
 func (r orderRow) order() shop.Order {
@@ -32,7 +33,7 @@ func (r orderRow) order() shop.Order {
 		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Plan: r.Plan, PeriodID: r.PeriodID,
 		Period:   time.Duration(r.PeriodSeconds) * time.Second,
 		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
-		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt),
+		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt), Agreed: r.Agreed,
 	}
 }
 
@@ -45,7 +46,7 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 			return err
 		}
 		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
 			FROM orders WHERE user_id = $1 AND status = 'open'
 			FOR UPDATE`, fresh.UserID)
 		isOpen := err == nil
@@ -100,7 +101,7 @@ func (s *Store) OrdersSince(ctx context.Context, id shop.UserID, since time.Time
 func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
 	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[orderRow](ctx, conn, shop.ErrUnknownOrder, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
 			FROM orders WHERE id = $1`, id.UUID)
 		o = row.order()
 		return err
@@ -122,6 +123,27 @@ func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
 		UPDATE orders SET status = 'expired' WHERE status = 'open' AND expires_at <= $1`, now)
 	s.books.reached(orderExpired, int(n))
 	return int(n), err
+}
+
+// BeginCheckout notes on an open order that this checkout is about to be agreed to.
+// It reports false, and changes nothing, if another was begun after then, or if this
+// one has been agreed to before.
+func (s *Store) BeginCheckout(ctx context.Context, id shop.OrderID, checkout string, now, then time.Time) (bool, error) {
+	n, err := s.exec(ctx, "begin checkout", `
+		UPDATE orders SET checkout_id = $2, checkout_at = $3, checkout_agreed = false
+		WHERE id = $1 AND status = 'open'
+			AND (checkout_at IS NULL OR checkout_at <= $4 OR (checkout_id = $2 AND NOT checkout_agreed))`,
+		id.UUID, checkout, now, then)
+	return n == 1, err
+}
+
+// EndCheckout notes that the provider took our consent to this checkout, or removes
+// the note of it.
+func (s *Store) EndCheckout(ctx context.Context, id shop.OrderID, checkout string, taken bool) error {
+	_, err := s.exec(ctx, "end checkout", `
+		UPDATE orders SET checkout_agreed = $3, checkout_at = CASE WHEN $3 THEN checkout_at END
+		WHERE id = $1 AND checkout_id = $2`, id.UUID, checkout, taken)
+	return err
 }
 
 // RequestInvoice records that an invoice is about to be asked for, and reports

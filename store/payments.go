@@ -63,7 +63,7 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 		id = shop.OrderID{}
 	}
 	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
-		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at
+		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
 		FROM orders
 		WHERE id = $1 OR id = (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3)
 		ORDER BY id = $1 DESC LIMIT 1

@@ -2,9 +2,10 @@ package stars
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func internal(err error) error {
 
 // CreateInvoice makes a link by which the order's price is paid. An order may have
 // several: a second one does no harm, since an order is charged for only while it is
-// open.
+// open, and while no other checkout of it is under way.
 func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description string) (shop.Invoice, error) {
 	title := shorten(description, maxTitle)
 	prices, err := json.Marshal([]price{{Label: title, Amount: o.Price.Minor}})
@@ -85,8 +86,8 @@ func (c *Client) FindInvoice(context.Context, shop.OrderID) (shop.Invoice, bool,
 
 // RecentPaid returns the payments among the latest thousand transactions, without
 // those that were given back. A refund stands after its payment, so it returns none
-// unless the list was read to its end; a row that cannot be read is an error beside
-// the others.
+// unless the list was read to its end. A row that cannot be read is a payment of no
+// order, so that it is kept for an operator.
 func (c *Client) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
 	last, err := c.lastPage(ctx)
 	if err != nil {
@@ -100,29 +101,37 @@ func (c *Client) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
 		}
 		rows = append(rows, more...)
 	}
-	return payments(rows)
+	return payments(rows), nil
 }
 
-// payments returns the payments among the rows that were not given back.
-func payments(rows []json.RawMessage) ([]shop.PaymentEvent, error) {
+// payments returns the payments among the rows that were not given back, and the rows
+// that cannot be read.
+func payments(rows []json.RawMessage) []shop.PaymentEvent {
 	var events []shop.PaymentEvent
-	var unread []error
 	refunded := make(map[string]bool)
 	for _, raw := range rows {
 		var row transaction
-		if err := json.Unmarshal(raw, &row); err != nil {
-			unread = append(unread, internal(fmt.Errorf("getStarTransactions: %w", err)))
-			continue
-		}
+		err := json.Unmarshal(raw, &row) // reads what can be read, whatever else cannot
 		if row.Receiver != nil {
 			refunded[row.ID] = true
 		}
-		if event, ok := row.event(raw); ok {
+		if err != nil {
+			events = append(events, unread(raw))
+		} else if event, ok := row.event(raw); ok {
 			events = append(events, event)
 		}
 	}
-	events = slices.DeleteFunc(events, func(e shop.PaymentEvent) bool { return refunded[e.ExternalID] })
-	return events, errors.Join(unread...)
+	return slices.DeleteFunc(events, func(e shop.PaymentEvent) bool { return refunded[e.ExternalID] })
+}
+
+// unread stands for a row that cannot be read. It has a name of its own, so that
+// it is kept once.
+func unread(raw []byte) shop.PaymentEvent {
+	digest := sha256.Sum256(raw)
+	return shop.PaymentEvent{
+		Provider: shop.Stars, ExternalID: "unread-" + hex.EncodeToString(digest[:8]),
+		Invoiced: shop.Money{Currency: shop.XTR}, Raw: raw,
+	}
 }
 
 // lastPage returns the number of the page with the latest transactions. Telegram

@@ -1,0 +1,193 @@
+package shop_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport/shop"
+)
+
+// asks is Telegram's question whether the order's own customer may pay it.
+func asks(o shop.Order, id string) shop.Checkout {
+	return shop.Checkout{ID: id, OrderRef: o.ID.String(), Payer: o.UserID, Amount: o.Price}
+}
+
+// agreed says whether the order's checkout counts as agreed.
+func (w *world) agreed(o shop.Order) bool {
+	w.t.Helper()
+	got, err := w.OrderOf(w.t.Context(), o.UserID, o.ID)
+	w.must(err)
+	return got.Agreed
+}
+
+func (w *world) status(o shop.Order) shop.OrderStatus {
+	w.t.Helper()
+	got, err := w.OrderOf(w.t.Context(), o.UserID, o.ID)
+	w.must(err)
+	return got.Status
+}
+
+func TestCheckoutOfAnythingUnknownIsRefused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, ref := range []string{"", "junk", shop.NewOrderID().String()} {
+		c := shop.Checkout{ID: "q", OrderRef: ref, Payer: anna, Amount: shop.Money{Minor: 1, Currency: shop.XTR}}
+		if err := w.BeginCheckout(t.Context(), c); !errors.Is(err, shop.ErrUnknownOrder) {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+	o := w.orderInStars()
+	w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+	w.must(w.EndCheckout(t.Context(), asks(o, "q"), false))
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	if err := w.BeginCheckout(t.Context(), asks(o, "q")); !errors.Is(err, shop.ErrNotPayable) {
+		t.Error("a cancelled order may be paid", err)
+	}
+}
+
+func TestWhoMayNotPayKeepsNobodyOff(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.orderInStars()
+	stranger, cheap := asks(o, "q1"), asks(o, "q2")
+	stranger.Payer++
+	cheap.Amount.Minor--
+	for _, c := range []shop.Checkout{stranger, cheap} {
+		if err := w.BeginCheckout(t.Context(), c); err == nil {
+			t.Errorf("%+v may be paid", c)
+		}
+	}
+	w.must(w.BeginCheckout(t.Context(), asks(o, "q3")))
+}
+
+func TestOneOrderHasOneCheckoutAtATime(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.orderInStars()
+	w.must(w.BeginCheckout(t.Context(), asks(o, "first")))
+	w.must(w.BeginCheckout(t.Context(), asks(o, "first"))) // asked again, for want of an answer
+	refused := func(id string) {
+		t.Helper()
+		if err := w.BeginCheckout(t.Context(), asks(o, id)); !errors.Is(err, shop.ErrBeingPaid) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	refused("second")
+	w.must(w.EndCheckout(t.Context(), asks(o, "second"), true)) // of one that was never begun
+	if w.agreed(o) {
+		t.Error("what was not begun counts as agreed")
+	}
+	w.must(w.EndCheckout(t.Context(), asks(o, "first"), true))
+	refused("first") // it is answered
+	refused("second")
+	w.pass(2*time.Minute - time.Second)
+	refused("second")
+	if !w.agreed(o) {
+		t.Error("what was refused undid what was agreed")
+	}
+	w.pass(time.Second)
+	w.must(w.BeginCheckout(t.Context(), asks(o, "second")))
+	if w.agreed(o) {
+		t.Error("agreed before the provider took it")
+	}
+	w.must(w.EndCheckout(t.Context(), asks(o, "second"), false))
+	w.must(w.BeginCheckout(t.Context(), asks(o, "third"))) // at once
+}
+
+func TestOfCheckoutsAtOnceOneIsAgreedTo(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.orderInStars()
+	var agreed atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			switch err := w.BeginCheckout(t.Context(), asks(o, string(rune('a'+i)))); {
+			case err == nil:
+				agreed.Add(1)
+			case !errors.Is(err, shop.ErrBeingPaid):
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := agreed.Load(); n != 1 {
+		t.Errorf("%d agreed to", n)
+	}
+}
+
+// The word of an update is a hint; what we agreed to, and the provider's own list, count.
+func TestAnUpdateIsBelievedOnlyOfWhatWasAgreedTo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		begun   bool
+		answers []bool // of the provider to our consent
+		want    shop.OrderStatus
+	}{
+		{"no checkout", false, nil, shop.OrderOpen},
+		{"no answer of the provider's", true, nil, shop.OrderOpen},
+		{"refused by the provider", true, []bool{false}, shop.OrderOpen},
+		{"taken by the provider", true, []bool{true}, shop.OrderPaid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			o := w.orderInStars()
+			forged := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "made-up", OrderRef: o.ID.String(), Invoiced: o.Price, Raw: []byte("{}")}
+			if c.begun {
+				w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+			}
+			for _, taken := range c.answers {
+				w.must(w.EndCheckout(t.Context(), asks(o, "q"), taken))
+			}
+			w.must(w.Credit(t.Context(), forged))
+			hint := c.want == shop.OrderOpen
+			if got := w.status(o); got != c.want || (w.jobs("sweep_payments") > 0) != hint {
+				t.Errorf("%s, %d sweeps", got, w.jobs("sweep_payments"))
+			}
+			w.must(w.SweepPayments(t.Context(), shop.Stars))
+			if got := w.status(o); got != c.want {
+				t.Errorf("%s once Telegram was asked", got)
+			}
+			if !hint {
+				return
+			}
+			w.must(w.OpenInvoice(t.Context(), o.ID))
+			w.stars.Pay(o) // a real one, of which a crash took our note
+			w.must(w.SweepPayments(t.Context(), shop.Stars))
+			if got := w.status(o); got != shop.OrderPaid {
+				t.Errorf("%s though Telegram has the payment", got)
+			}
+		})
+	}
+}
+
+func TestAHintAboutNoOrderIsAHint(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, ref := range []string{"a donation", shop.NewOrderID().String()} {
+		w.must(w.Credit(t.Context(), shop.PaymentEvent{Provider: shop.Stars, ExternalID: "x", OrderRef: ref, Raw: []byte("{}")}))
+	}
+	var events int
+	w.must(w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM payment_events`).Scan(&events))
+	if sweeps := w.jobs("sweep_payments"); events != 0 || sweeps == 0 {
+		t.Errorf("%d events, %d sweeps", events, sweeps)
+	}
+}
+
+func TestWhoIsAskedForIsSweptAlone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.orderInStars()
+	w.must(w.OpenInvoice(t.Context(), o.ID))
+	w.stars.Pay(o)
+	w.gateway.Down.Store(true)
+	w.must(w.SweepPayments(t.Context(), shop.Stars)) // and not Crypto Pay, which is down
+	if got := w.status(o); got != shop.OrderPaid {
+		t.Errorf("%s", got)
+	}
+}
