@@ -47,6 +47,16 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 	return jobs, eldest && err == nil, err
 }
 
+// HandBack has jobs tried again that the database thinks holder is trying, for longer
+// than lost, and that are not in its hands: the connection broke while they were taken,
+// or while their end was stored. It reports how many. Such a job may run twice.
+func (s *Store) HandBack(ctx context.Context, holder string, hands []int64, lost time.Duration) (jobs int64, err error) {
+	return s.exec(ctx, "hand back", `
+		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
+		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = $1 AND attempted_at < now() - $3::interval
+			AND id <> ALL(coalesce($2::bigint[], '{}'))`, holder, hands, lost)
+}
+
 // Leave says that holder has stopped of its own will; what it still had in hand is
 // handed back by the next Beat of another.
 func (s *Store) Leave(ctx context.Context, holder string) error {

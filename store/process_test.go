@@ -63,3 +63,33 @@ func TestWhatADeadProcessHadInHandIsHandedBack(t *testing.T) {
 		t.Errorf("%d processes known", n)
 	}
 }
+
+// TestJobsLostWithAConnectionAreHandedBack: the database has given them to us, and we
+// never got them, or could not say that they are done.
+func TestJobsLostWithAConnectionAreHandedBack(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if err := s.Enqueue(ctx, shop.ExpireDue{}, shop.ConvergeUser{UserID: 1}, shop.ConvergeUser{UserID: 2}, shop.ConvergeUser{UserID: 3}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now() - interval '20 seconds', attempted_by = ARRAY['us']`,
+		`UPDATE river_job SET attempted_at = now() WHERE args ->> 'user_id' = '2'`,
+		`UPDATE river_job SET attempted_by = ARRAY['us', 'another'] WHERE args ->> 'user_id' = '3'`,
+	} {
+		if _, err := s.Pool().Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tried := int64(count(t, s, `SELECT id FROM river_job WHERE args ->> 'user_id' = '1'`))
+	if n, err := s.HandBack(ctx, "us", []int64{tried}, 15*time.Second); err != nil || n != 1 {
+		t.Errorf("%d handed back, %v", n, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND attempt = 0 AND kind = 'expire_due'`); n != 1 {
+		t.Error("the lost job is not there to be taken")
+	}
+	if n, err := s.HandBack(ctx, "us", nil, 15*time.Second); err != nil || n != 1 {
+		t.Errorf("with empty hands %d handed back, %v", n, err)
+	}
+}

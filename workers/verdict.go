@@ -18,15 +18,16 @@ import (
 
 // verdicts is the one table that turns the shop's errors into the queue's verdicts.
 type verdicts struct {
-	log  *zap.Logger
-	jobs *prometheus.HistogramVec
+	log   *zap.Logger
+	jobs  *prometheus.HistogramVec
+	hands *hands
 
 	mu   sync.Mutex
 	said map[string]time.Time // when a failing tick was logged last
 }
 
 func newVerdicts(cfg Config) *verdicts {
-	v := &verdicts{log: cfg.Logger, said: make(map[string]time.Time), jobs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	v := &verdicts{log: cfg.Logger, hands: cfg.hands, said: make(map[string]time.Time), jobs: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "sallyport", Subsystem: "jobs", Name: "duration_seconds",
 		Help:    "How long one try of a job took, by kind and outcome.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),

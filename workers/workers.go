@@ -43,12 +43,15 @@ type Config struct {
 	Stop     time.Duration                    // that running jobs get to finish; default 5 s
 	Logger   *zap.Logger                      //
 	Metrics  prometheus.Registerer            //
+
+	hands *hands
 }
 
 // Workers work the job queue of one process.
 type Workers struct {
 	client *river.Client[pgx.Tx]
 	check  func(node string) *river.PeriodicJob
+	hands  *hands
 
 	mu     sync.Mutex
 	checks map[string]rivertype.PeriodicJobHandle // by node
@@ -71,6 +74,7 @@ func New(cfg Config) (*Workers, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
+	cfg.hands = &hands{ids: make(map[int64]struct{})}
 	queues := make(map[string]river.QueueConfig, len(cfg.Queues))
 	for name, n := range cfg.Queues {
 		queues[name] = river.QueueConfig{MaxWorkers: n}
@@ -94,8 +98,11 @@ func New(cfg Config) (*Workers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)
 	}
-	return &Workers{client: client, check: cfg.check, checks: make(map[string]rivertype.PeriodicJobHandle)}, nil
+	return &Workers{client: client, check: cfg.check, hands: cfg.hands, checks: make(map[string]rivertype.PeriodicJobHandle)}, nil
 }
+
+// InHand returns the jobs that are tried right now.
+func (w *Workers) InHand() []int64 { return w.hands.list() }
 
 // SetNodes says which nodes are checked from now on.
 func (w *Workers) SetNodes(names []string) error {
@@ -213,6 +220,8 @@ func add[T shop.Job](w *river.Workers, v *verdicts, timeout time.Duration, do fu
 // Work runs the use case and returns the queue's verdict on its error.
 func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 	start := time.Now()
+	w.verdicts.hands.take(job.ID)
+	defer w.verdicts.hands.leave(job.ID)
 	err := w.do(ctx, job.Args)
 	return w.verdicts.of(ctx, job.JobRow, time.Since(start), err)
 }

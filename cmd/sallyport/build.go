@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +56,7 @@ type program struct {
 	prober     *store.Prober
 	vitals     atomic.Pointer[seenVitals] // the last that were read
 	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
-	checks     nodeMetrics
+	checks     *nodeMetrics
 	public     http.Handler
 	operations http.Handler
 }
@@ -157,7 +159,7 @@ func (p *program) buildShop(context.Context) error {
 		return shop.New(shop.Config{
 			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes,
 			Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: p.cryptobot, shop.Stars: p.stars},
-			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: p.checks.checked,
+			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: func(c shop.NodeCheck) { p.checks.checked(c, p.nodeNames) },
 		})
 	}
 	web := shopOver(p.web)
@@ -268,13 +270,14 @@ func observeCalls(metrics prometheus.Registerer) func(host, op string, took time
 type nodeMetrics struct {
 	users, drift *prometheus.GaugeVec
 	resyncs      *prometheus.CounterVec
+	mu           sync.Mutex
 }
 
-func newNodeMetrics(metrics prometheus.Registerer) nodeMetrics {
+func newNodeMetrics(metrics prometheus.Registerer) *nodeMetrics {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "sallyport", Subsystem: "node", Name: name, Help: help}
 	}
-	m := nodeMetrics{
+	m := &nodeMetrics{
 		users:   prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("users", "Users that the node lets in.")), []string{"node"}),
 		drift:   prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("drift", "How many more users the node let in at its last check than it should; negative: fewer.")), []string{"node"}),
 		resyncs: prometheus.NewCounterVec(prometheus.CounterOpts(opts("resyncs_total", "Full comparisons of the node.")), []string{"node"}),
@@ -284,13 +287,21 @@ func newNodeMetrics(metrics prometheus.Registerer) nodeMetrics {
 }
 
 // forget drops what is known of a node that is not in the catalogue any more.
-func (m nodeMetrics) forget(node string) {
+func (m *nodeMetrics) forget(node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.users.DeleteLabelValues(node)
 	m.drift.DeleteLabelValues(node)
 	m.resyncs.DeleteLabelValues(node)
 }
 
-func (m nodeMetrics) checked(c shop.NodeCheck) {
+// checked notes what a check found, unless the node has left the catalogue meanwhile.
+func (m *nodeMetrics) checked(c shop.NodeCheck, names func() []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(names(), c.Node) {
+		return
+	}
 	m.users.WithLabelValues(c.Node).Set(float64(c.Users))
 	m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
 	resyncs := m.resyncs.WithLabelValues(c.Node)

@@ -229,6 +229,9 @@ const (
 	// one that does not is waited for.
 	beatEvery = time.Second
 	deadAfter = 5 * time.Second
+	// lostAfter is when a job of ours that we are not trying was lost with a
+	// connection to the database.
+	lostAfter = 15 * time.Second
 )
 
 // live says that this process is alive, until ctx ends, and takes over from those
@@ -250,6 +253,9 @@ func (p *program) live(ctx context.Context) {
 		}
 		if jobs > 0 {
 			p.log.Warn("took over from a dead process", zap.Int64("jobs", jobs))
+		}
+		if lost, err := p.work.HandBack(ctx, p.holder, p.workers.InHand(), lostAfter); err == nil && lost > 0 { // an error has been told above
+			p.log.Warn("jobs were lost with a connection, trying them again", zap.Int64("jobs", lost))
 		}
 	}
 }

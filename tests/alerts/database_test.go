@@ -131,3 +131,24 @@ func TestCryptoPayAndTheWorkForIt(t *testing.T) {
 		},
 	})
 }
+
+// TestAJobLostWithAConnectionIsTriedAgain: the database has given a job to the shop,
+// and the answer was lost. Nobody waits for minutes until the queue itself notices.
+func TestAJobLostWithAConnectionIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := begin(t)
+	s.buys(1)
+	s.until("a key", func() bool { return s.received(1) })
+	s.until("the end of the job", func() bool {
+		return s.number(`SELECT count(*) FROM river_job WHERE kind = 'converge_user' AND state = 'completed'`) == 1
+	})
+	s.sql(`UPDATE river_job SET state = 'running', finalized_at = NULL, attempted_at = now() - interval '20 seconds',
+		attempted_by = (SELECT array_agg(holder) FROM processes) WHERE kind = 'converge_user'`)
+	began := time.Now()
+	s.until("the job to be tried again", func() bool {
+		return s.number(`SELECT count(*) FROM river_job WHERE kind = 'converge_user' AND state = 'completed' AND attempted_at > now() - interval '10 seconds'`) == 1
+	})
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}

@@ -87,7 +87,8 @@ type scene struct {
 // guard stands before a host; it passes everything on until it is told to refuse.
 type guard struct {
 	server *httptest.Server
-	answer atomic.Pointer[string] // of 401; nil passes on
+	answer atomic.Pointer[string]       // of 401; nil passes on
+	rival  atomic.Pointer[func(string)] // does something after a call of the path, before it is answered
 }
 
 func newGuard(t *testing.T, port int) *guard {
@@ -95,6 +96,12 @@ func newGuard(t *testing.T, port int) *guard {
 	g := &guard{}
 	next := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)})
 	next.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) } // as the host itself
+	next.ModifyResponse = func(r *http.Response) error {
+		if rival := g.rival.Load(); rival != nil {
+			(*rival)(r.Request.URL.Path)
+		}
+		return nil
+	}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if answer := g.answer.Load(); answer != nil {
 			w.Header().Set("Content-Type", "application/json")

@@ -3,44 +3,12 @@ package alerts_test
 import (
 	"fmt"
 	"net/url"
-	"sync"
+	"strings"
 	"testing"
-	"time"
 
 	"sallyport/sandbox"
 	"sallyport/sandbox/fault"
 )
-
-// rival is another program that uses the bot's token, again and again.
-type rival struct {
-	stop chan struct{}
-	once sync.Once
-	over sync.WaitGroup
-}
-
-func newRival(t *testing.T, every time.Duration, do func()) *rival {
-	t.Helper()
-	r := &rival{stop: make(chan struct{})}
-	t.Cleanup(r.end)
-	r.over.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			do()
-			select {
-			case <-r.stop:
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	return r
-}
-
-func (r *rival) end() {
-	r.once.Do(func() { close(r.stop) })
-	r.over.Wait()
-}
 
 func TestTelegram(t *testing.T) {
 	t.Parallel()
@@ -70,13 +38,21 @@ func TestTelegram(t *testing.T) {
 func TestTheWebhook(t *testing.T) {
 	t.Parallel()
 	s := begin(t)
-	var other *rival
+	// Another program deletes the webhook as soon as it is set.
+	other := func(path string) {
+		if strings.HasSuffix(path, "/setWebhook") {
+			s.bot("deleteWebhook", nil)
+		}
+	}
 	listening := url.Values{"url": {s.w.Ready().ChatURL + "/elsewhere"}}
 	plays(t, s, []trouble{
 		{
 			code: "webhook_missing", alerts: []string{"SallyportWebhookMissing", "SallyportWebhookRepaired"},
-			breaks: func(s *scene) { other = newRival(s.t, 20*time.Millisecond, func() { s.bot("deleteWebhook", nil) }) },
-			cures:  func(*scene) { other.end() },
+			breaks: func(s *scene) {
+				s.telegram.rival.Store(&other)
+				s.bot("deleteWebhook", nil)
+			},
+			cures: func(*scene) { s.telegram.rival.Store(nil) },
 		},
 		{
 			code: "webhook_failing", alerts: []string{"SallyportWebhookFailing"},
