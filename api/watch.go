@@ -63,6 +63,16 @@ type standing struct {
 	ended bool      // the operator was told that it is over
 }
 
+// begins says whether it has been wrong for so long that the operator must know.
+func (s *standing) begins(now time.Time, lasts time.Duration) bool {
+	return !s.told && s.well.IsZero() && now.Sub(s.Since) >= lasts
+}
+
+// ends says whether it has been well for so long that the operator must know.
+func (s *standing) ends(now time.Time, lasts time.Duration) bool {
+	return (s.told || s.owed) && !s.well.IsZero() && now.Sub(s.well) >= lasts
+}
+
 const (
 	watchEvery = 10 * time.Second
 	watchLasts = 30 * time.Second
@@ -156,29 +166,32 @@ func (w *Watch) forget() {
 // see brings what is known in line with a report.
 func (w *Watch) see(r Report, now time.Time) {
 	for name, c := range r.Components {
-		if c.State == StateOK || c.Code == CodeUnknown {
-			continue
+		if c.State != StateOK && c.Code != CodeUnknown {
+			w.found(key{name, c.Code}, c.Reason, now)
 		}
-		k := key{name, c.Code}
-		s, ok := w.state[k]
-		if !ok || s.ended {
-			s = &standing{Incident: Incident{Component: name, Code: c.Code, Since: now}}
-			w.state[k] = s
-		}
-		s.Reason, s.well = c.Reason, time.Time{}
 	}
 	for k, s := range w.state {
-		c := r.Components[k.component]
-		isSeen := c.Code == k.code || hides(c.Code, k.code)
+		code := r.Components[k.component].Code
 		switch {
-		case c.Code == CodeUnknown && !s.well.IsZero():
+		case code == CodeUnknown && !s.well.IsZero():
 			s.well = now // that nobody knows is not that it is well
-		case !isSeen && s.well.IsZero():
+		case code == k.code || hides(code, k.code):
+		case s.well.IsZero():
 			s.well = now
-		case !isSeen && !s.told && !s.owed && now.Sub(s.well) >= w.cfg.Lasts:
+		case !s.told && !s.owed && now.Sub(s.well) >= w.cfg.Lasts:
 			delete(w.state, k)
 		}
 	}
+}
+
+// found notes that something is wrong now.
+func (w *Watch) found(k key, reason string, now time.Time) {
+	s, ok := w.state[k]
+	if !ok || s.ended {
+		s = &standing{Incident: Incident{Component: k.component, Code: k.code, Since: now}}
+		w.state[k] = s
+	}
+	s.Reason, s.well = reason, time.Time{}
 }
 
 // report tells what is to be told, beginnings before ends, and has it remembered. While
@@ -186,41 +199,44 @@ func (w *Watch) see(r Report, now time.Time) {
 // first that cannot be told, until the next look: the others could not be either.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 	for _, s := range w.state {
-		if s.told || !s.well.IsZero() || now.Sub(s.Since) < w.cfg.Lasts {
-			continue
-		}
-		if !s.owed {
-			w.cfg.Logger.Error("incident", s.fields()...)
-		}
-		s.told = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, time.Time{}) })
-		if s.owed = !s.told; s.owed {
+		if s.begins(now, w.cfg.Lasts) && !w.begin(ctx, s) {
 			return
 		}
 	}
 	for k, s := range w.state {
-		switch {
-		case s.told && !s.noted && !s.ended:
+		if s.told && !s.noted && !s.ended {
 			s.noted = w.done(ctx, "remembered", s, func(ctx context.Context) error { return w.cfg.Desk.Remember(ctx, s.Incident) })
-		case !remembered || s.well.IsZero() || now.Sub(s.well) < w.cfg.Lasts || !s.told && !s.owed:
-			continue
-		case !s.ended:
-			s.ended = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, s.well) })
-			if !s.ended {
-				return
-			}
-			w.cfg.Logger.Info("incident over", s.fields()...)
-			w.forgetOne(ctx, k, s)
-		default:
-			w.forgetOne(ctx, k, s)
+		}
+		if remembered && s.ends(now, w.cfg.Lasts) && !w.end(ctx, k, s) {
+			return
 		}
 	}
 }
 
-// forgetOne has an incident forgotten that the operator knows to be over.
-func (w *Watch) forgetOne(ctx context.Context, k key, s *standing) {
+// begin reports whether the operator was told that it is wrong.
+func (w *Watch) begin(ctx context.Context, s *standing) bool {
+	if !s.owed {
+		w.cfg.Logger.Error("incident", s.fields()...)
+	}
+	s.told = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, time.Time{}) })
+	s.owed = !s.told
+	return s.told
+}
+
+// end reports whether the operator was told that it is over. It is told once, and
+// stays until that is remembered.
+func (w *Watch) end(ctx context.Context, k key, s *standing) bool {
+	if !s.ended {
+		s.ended = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, s.well) })
+		if !s.ended {
+			return false
+		}
+		w.cfg.Logger.Info("incident over", s.fields()...)
+	}
 	if w.done(ctx, "forgotten", s, func(ctx context.Context) error { return w.cfg.Desk.Forget(ctx, s.Incident) }) {
 		delete(w.state, k)
 	}
+	return true
 }
 
 func (i Incident) fields() []zap.Field {
