@@ -42,6 +42,8 @@ type Store struct {
 	cfg    Config
 	jobs   *river.Client[pgx.Tx]
 	tracer *poolTracer
+
+	arrivals arrivals
 }
 
 // Open returns a Store with a pool of its own. It does not wait for the database
