@@ -13,15 +13,6 @@ import (
 	"sallyport/shop"
 )
 
-// AddUpdate keeps an update for good; it reports whether it is new. A nil error
-// promises that the update is durable.
-func (s *Store) AddUpdate(ctx context.Context, u shop.Update) (fresh bool, err error) {
-	n, err := s.exec(ctx, "add update", `
-		INSERT INTO inbox (update_id, lane, kind, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		u.ID, u.Lane, u.Kind, u.Body)
-	return n == 1, err
-}
-
 // BuryLetter keeps an authenticated delivery that could not be understood.
 func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []byte) error {
 	digest := sha256.Sum256(body)

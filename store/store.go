@@ -43,6 +43,8 @@ type Store struct {
 	jobs   *river.Client[pgx.Tx]
 	tracer *poolTracer
 	books  books
+
+	arrivals arrivals
 }
 
 // Open returns a Store with a pool of its own. It does not wait for the database
