@@ -254,3 +254,18 @@ func TestFreePortIsBelowTheEphemeralRange(t *testing.T) {
 		}
 	}
 }
+
+func TestAPortIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	given := make(map[int]bool)
+	for range 300 {
+		port, err := process.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given[port] {
+			t.Errorf("%d is given twice", port)
+		}
+		given[port] = true
+	}
+}
