@@ -35,6 +35,14 @@ type updateRow struct {
 	Screen   string
 }
 
+func (r updateRow) update() shop.Update {
+	return shop.Update{
+		ID: r.UpdateID, Lane: r.Lane, Kind: r.Kind, Body: r.Body,
+		ReceivedAt: time.Now().Add(-r.Age), // by one clock, the database's
+		Behind:     r.Behind, Screen: r.Screen, Trying: r.Trying, Attempt: r.Attempt,
+	}
+}
+
 // ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
 // first waiting update. ok is false if there is none due or if another holds the lane.
 //
@@ -67,15 +75,7 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			if err != nil || len(found) == 0 {
 				return err
 			}
-			first := found[0]
-			ok = leased && first.Due
-			u = shop.Update{
-				ID: first.UpdateID, Lane: first.Lane, Kind: first.Kind, Body: first.Body,
-				ReceivedAt: time.Now().Add(-first.Age), // by one clock, the database's
-				Behind:     first.Behind, Screen: first.Screen,
-				Trying:  first.Trying,
-				Attempt: first.Attempt,
-			}
+			ok, u = leased && found[0].Due, found[0].update()
 			return nil
 		})
 	err = s.use(ctx, "claim update", func(ctx context.Context, conn *pgxpool.Conn) error {
