@@ -139,7 +139,7 @@ func alive(t *testing.T, s *httptest.Server) {
 	t.Helper()
 	client := s.Client()
 	client.Timeout = time.Second
-	answer, err := client.Get(s.URL + "/livez") //nolint:noctx // it has a time limit
+	answer, err := client.Get(s.URL + "/livez")
 	if err != nil {
 		t.Fatal(err)
 	}
