@@ -92,7 +92,7 @@ func (e *Edge) Accept(digests [][32]byte) { e.secrets.Store(&digests) }
 // Receivers returns the handler of what the outside may reach.
 func (e *Edge) Receivers() chi.Router {
 	r := chi.NewRouter()
-	r.Use(middleware.Recoverer)
+	r.Use(promptly, middleware.Recoverer)
 	r.Get("/livez", e.cfg.Health.live)
 	r.With(e.gate).Post(TelegramPath, e.receive("telegram", e.fromTelegram, e.telegram))
 	r.Post(PaymentsPath, e.receive("cryptobot", nil, e.payment))

@@ -65,6 +65,15 @@ func (e *Edge) receive(name string, known func(http.Header) bool, take func(cont
 	}
 }
 
+// promptly has every body arrive in time, also one that nobody is going to read: the
+// server does not let go of a connection before.
+func promptly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readBudget)) // a recorder in a test cannot
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (r *receiver) serve(w http.ResponseWriter, request *http.Request) error {
 	if r.known != nil && !r.known(request.Header) {
 		return shop.ErrForged
@@ -75,7 +84,6 @@ func (r *receiver) serve(w http.ResponseWriter, request *http.Request) error {
 	default:
 		return errBusy
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readBudget)) // a recorder in a test cannot
 	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxBody))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {

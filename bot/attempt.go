@@ -86,6 +86,8 @@ func verdict(u shop.Update, err error) (state string, after time.Duration) {
 	switch kind := shop.KindOf(err); {
 	case err == nil, kind == shop.KindForbidden: // who has blocked us needs no answer
 		return "done", 0
+	case errors.Is(err, errFlood):
+		return "stale", 0
 	case kind == shop.KindLimited: // there were too many: that is no fault of this one
 		known, _ := errors.AsType[*shop.Error](err)
 		return "retry", max(pause, min(known.RetryAfter, time.Minute))
@@ -103,10 +105,12 @@ func (l *Lanes) report(u shop.Update, state string, took time.Duration, err erro
 		zap.Int64("update_id", u.ID), zap.Int64("user_id", u.Lane), zap.String("event", u.Kind),
 		zap.String("outcome", state), zap.Int("attempt", u.Attempt), zap.Duration("dur", took),
 	}
-	switch state {
-	case "done":
+	switch {
+	case state == "done":
 		l.cfg.Logger.Debug("update handled", fields...)
-	case "dead":
+	case errors.Is(err, errFlood):
+		l.cfg.Logger.Debug("update left out", fields...) // who floods us need not flood the log
+	case state == "dead":
 		l.cfg.Logger.Error("update put aside", append(fields, zap.NamedError("err", err))...)
 	default:
 		l.cfg.Logger.Warn("update not handled", append(fields, zap.NamedError("err", err))...)

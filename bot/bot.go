@@ -36,10 +36,13 @@ func (b *Bot) Handle(ctx context.Context, u shop.Update) error {
 	if about, err := b.credit(ctx, u); about {
 		return err // money comes first, whoever it is from
 	}
+	if err := b.flood(ctx, u, update); err != nil {
+		return err
+	}
 	switch {
-	case update.CallbackQuery != nil:
+	case update.CallbackQuery != nil && update.CallbackQuery.From != nil:
 		return b.pressed(ctx, update.CallbackQuery)
-	case update.Message != nil:
+	case update.Message != nil && update.Message.Chat != nil:
 		return b.written(ctx, update.Message)
 	case update.MyChatMember != nil:
 		return b.moved(ctx, update.MyChatMember)

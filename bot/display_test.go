@@ -37,7 +37,8 @@ type front struct {
 	seen      int
 	offset    int // of the updates taken from Telegram
 
-	beforeEdit func() // called when Telegram is asked to edit a message
+	answers    atomic.Int64 // to presses
+	beforeEdit func()       // called when Telegram is asked to edit a message
 }
 
 const ann = int64(500)
@@ -49,6 +50,9 @@ func newFront(t *testing.T) *front {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.beforeEdit != nil && strings.HasSuffix(r.URL.Path, "/editMessageText") {
 			f.beforeEdit()
+		}
+		if strings.HasSuffix(r.URL.Path, "/answerCallbackQuery") {
+			f.answers.Add(1)
 		}
 		f.telegram.ServeHTTP(w, r)
 	}))

@@ -63,6 +63,14 @@ func (p painter) menu(hello string) Screen {
 	}}
 }
 
+// quickScreen is the name of the screen that quick makes.
+const quickScreen = "quick"
+
+// quick asks a customer who sends more than can be answered to pause.
+func (p painter) quick() Screen {
+	return Screen{Name: quickScreen, Text: p.text("flood.text", nil), Rows: [][]Button{p.toMenu()}}
+}
+
 // plans lists what is sold.
 func (p painter) plans(c shop.Catalogue) Screen {
 	s := Screen{Name: "plans", Text: p.text("plans.text", nil)}

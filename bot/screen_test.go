@@ -95,6 +95,7 @@ func screens(p painter) map[string]Screen {
 		"paysupport":      p.support("paysupport", c.Support),
 		"delayed":         p.delayed(),
 		"expired":         p.expired(profile(shop.SubscriptionExpired)),
+		"quick":           p.quick(),
 		"menu_unknown":    p.menu(p.text("menu.unknown", nil)),
 	}
 }

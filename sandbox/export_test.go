@@ -20,3 +20,6 @@ func Routes() ([]string, error) {
 	})
 	return routes, err
 }
+
+// Environment is the environment of a product of this world.
+func (w *World) Environment() []string { return w.environment() }

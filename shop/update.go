@@ -10,6 +10,8 @@ type Update struct {
 	Kind       string
 	Body       []byte
 	ReceivedAt time.Time
+	Behind     int           // how many of its lane wait behind it, counted up to a hundred
+	Screen     string        // what the live screen of its lane's customer shows
 	Trying     time.Duration // since the first try that failed
 	Attempt    int           // tries that failed for a fault of ours
 }

@@ -31,6 +31,16 @@ type updateRow struct {
 	Trying   time.Duration
 	Attempt  int
 	Due      bool
+	Behind   int
+	Screen   string
+}
+
+func (r updateRow) update() shop.Update {
+	return shop.Update{
+		ID: r.UpdateID, Lane: r.Lane, Kind: r.Kind, Body: r.Body,
+		ReceivedAt: time.Now().Add(-r.Age), // by one clock, the database's
+		Behind:     r.Behind, Screen: r.Screen, Trying: r.Trying, Attempt: r.Attempt,
+	}
 }
 
 // ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
@@ -51,7 +61,12 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 		})
 	batch.Queue(`
 		SELECT update_id, lane, kind, body, now() - received_at AS age,
-			coalesce(now() - tried_at, '0') AS trying, attempt, run_after <= now() AS due
+			coalesce(now() - tried_at, '0') AS trying, attempt, run_after <= now() AS due,
+			(SELECT count(*) FROM (
+				SELECT FROM inbox later
+				WHERE later.lane = $1 AND later.state = 'waiting' AND later.arrival > inbox.arrival LIMIT 100
+			) others) AS behind,
+			coalesce((SELECT screen FROM dialogs WHERE user_id = $1), '') AS screen
 		FROM inbox
 		WHERE lane = $1 AND state = 'waiting'
 		ORDER BY arrival LIMIT 1`, lane).
@@ -60,14 +75,7 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 			if err != nil || len(found) == 0 {
 				return err
 			}
-			first := found[0]
-			ok = leased && first.Due
-			u = shop.Update{
-				ID: first.UpdateID, Lane: first.Lane, Kind: first.Kind, Body: first.Body,
-				ReceivedAt: time.Now().Add(-first.Age), // by one clock, the database's
-				Trying:     first.Trying,
-				Attempt:    first.Attempt,
-			}
+			ok, u = leased && found[0].Due, found[0].update()
 			return nil
 		})
 	err = s.use(ctx, "claim update", func(ctx context.Context, conn *pgxpool.Conn) error {

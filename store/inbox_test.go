@@ -65,6 +65,34 @@ func TestLaneIsWorkedInOrderOfArrivalEvenWhenIDsGoBack(t *testing.T) {
 	}
 }
 
+func TestAClaimTellsHowManyWaitAndWhatTheCustomerSees(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	if _, _, err := s.EnterUser(t.Context(), 1, shop.English); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveDialog(t.Context(), 1, 5, "menu"); err != nil {
+		t.Fatal(err)
+	}
+	for id := range int64(120) {
+		add(t, s, id+1, 1)
+		add(t, s, id+1001, 2)
+	}
+	for n, want := range map[int64]int{1: 100, 20: 100, 21: 99, 119: 1, 120: 0} {
+		if _, err := s.Pool().Exec(t.Context(), `UPDATE inbox SET state = CASE WHEN update_id < $1 THEN 'done' ELSE 'waiting' END,
+			closed_at = CASE WHEN update_id < $1 THEN now() END WHERE lane = 1`, n); err != nil {
+			t.Fatal(err)
+		}
+		u, ok, err := s.ClaimUpdate(t.Context(), 1, "a", longLease)
+		if err != nil || !ok || u.ID != n || u.Behind != want || u.Screen != "menu" {
+			t.Errorf("update %d: %+v, %v, want %d behind", n, u, err, want)
+		}
+	}
+	if u, _, err := s.ClaimUpdate(t.Context(), 2, "a", longLease); err != nil || u.Screen != "" {
+		t.Errorf("who never had a screen sees %q, %v", u.Screen, err)
+	}
+}
+
 func TestLaneBelongsToOneHolderUntilItsLeaseEnds(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
