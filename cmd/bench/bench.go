@@ -31,8 +31,8 @@ type size struct {
 
 func sizeOf(c allCommand) size {
 	s := size{
-		rounds: 3, warm: 300 * time.Millisecond, round: 1200 * time.Millisecond,
-		buys: 20, orders: 2000, scales: []int{1000, 10_000}, starts: 3,
+		rounds: 3, warm: 200 * time.Millisecond, round: time.Second,
+		buys: 20, orders: 1000, scales: []int{1000, 10_000}, starts: 3,
 	}
 	if c.Long {
 		s.scales = append(s.scales, 100_000)
@@ -48,6 +48,7 @@ type bench struct {
 	size
 	self      string // our own program, which is every target too
 	sallyport string // the product's
+	profiles  string // the directory for profiles of the targets; empty means none
 	world     *sandbox.World
 	telegram  *stub
 	product   *process.Process // nil until it is needed
@@ -59,7 +60,7 @@ type bench struct {
 const template = "bench"
 
 func newBench(ctx context.Context, c allCommand) (b *bench, err error) {
-	b = &bench{size: sizeOf(c), sallyport: c.Sallyport, report: newReport()}
+	b = &bench{size: sizeOf(c), sallyport: c.Sallyport, profiles: c.Profile, report: newReport()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
@@ -132,8 +133,11 @@ func (b *bench) on(ctx context.Context, r role, measure func(addr string) error)
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	said := &process.Tail{}
 	target, err := process.Start(process.Config{
-		Path:   b.self,
-		Args:   []string{"target", "--role", string(r), "--listen", addr, "--database", database, "--telegram", b.telegram.url},
+		Path: b.self,
+		Args: []string{
+			"target", "--role", string(r), "--listen", addr, "--database", database, "--telegram", b.telegram.url,
+			"--profile", b.profileOf(r),
+		},
 		Output: said,
 	})
 	if err != nil {
@@ -153,8 +157,20 @@ func (b *bench) on(ctx context.Context, r role, measure func(addr string) error)
 	if err != nil {
 		return fmt.Errorf("target %s: %w\n%s", r, err, said)
 	}
-	target.Kill()
+	if b.profiles == "" {
+		target.Kill() // whatever it still had to do
+	} else if err := target.Stop(ctx); err != nil {
+		return err
+	}
 	return b.drop(ctx)
+}
+
+// profileOf names the file for the profile of the target that is about to start.
+func (b *bench) profileOf(r role) string {
+	if b.profiles == "" {
+		return ""
+	}
+	return filepath.Join(b.profiles, fmt.Sprintf("%d-%s.pprof", b.databases, r))
 }
 
 // awaitLimit bounds what is waited for.

@@ -13,12 +13,16 @@ const (
 )
 
 // figures are what the rounds of one measurement have found.
-type figures struct{ rate, p50, p99 []float64 }
+type figures struct {
+	rate, p50, p99 []float64
+	refused        float64 // in all rounds
+}
 
 func (f *figures) add(o outcome) {
 	f.rate = append(f.rate, o.rate)
 	f.p50 = append(f.p50, o.at(0.5))
 	f.p99 = append(f.p99, o.at(0.99))
+	f.refused += o.refused
 }
 
 // usualDisk measures durable ingest on this machine's own disk.
@@ -79,7 +83,7 @@ func (b *bench) saturated(ctx context.Context, where string, conns int, roles []
 		return err
 	}
 	title := fmt.Sprintf("durable ingest, %d connections%s", conns, where)
-	t := table{Title: title, Columns: []string{"updates/s", "p50 ms", "p99 ms", "x plain", "x bare"}}
+	t := table{Title: title, Columns: []string{"updates/s", "p50 ms", "p99 ms", "x plain", "x bare", "refused"}}
 	over := func(r, limit role) float64 {
 		if found[limit] == nil {
 			return none
@@ -88,7 +92,7 @@ func (b *bench) saturated(ctx context.Context, where string, conns int, roles []
 	}
 	for _, r := range roles {
 		f := found[r]
-		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), over(r, plain), over(r, bare)}})
+		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), over(r, plain), over(r, bare), f.refused}})
 	}
 	b.report.add(t)
 	b.report.atLeast(title+": ignored x plain", over(ignored, plain), 1.5)
@@ -109,11 +113,11 @@ func (b *bench) steady(ctx context.Context, where string, roles []role) error {
 		return err
 	}
 	title := fmt.Sprintf("durable ingest, %d/s%s", steadyRate, where)
-	t := table{Title: title, Columns: []string{"updates/s", "p50 ms", "p99 ms", "p99 x plain"}}
+	t := table{Title: title, Columns: []string{"updates/s", "p50 ms", "p99 ms", "p99 x plain", "refused"}}
 	limit := median(found[plain].p99)
 	for _, r := range roles {
 		f := found[r]
-		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), median(f.p99) / limit}})
+		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), median(f.p99) / limit, f.refused}})
 	}
 	b.report.add(t)
 	for _, r := range []role{ignored, live} {

@@ -30,12 +30,14 @@ type load struct {
 	requests source
 	limit    int64 // of requests; 0 means none
 	next     atomic.Int64
+	refused  atomic.Int64 // of the answers; they do not count
 }
 
 // outcome is what a load has found.
 type outcome struct {
-	rate  float64 // of answers, a second
-	times []time.Duration
+	rate    float64 // of answers, a second
+	times   []time.Duration
+	refused float64
 }
 
 // at returns the quantile of the times, in milliseconds.
@@ -85,7 +87,7 @@ func (l *load) closed(ctx context.Context) (outcome, error) {
 			if sent.After(end) || l.limit > 0 && n >= l.limit {
 				break
 			}
-			if err := w.exchange(n); err != nil {
+			if err := l.post(w, n); err != nil {
 				return err
 			}
 			if now := time.Now(); sent.After(counts) && now.Before(end) {
@@ -99,7 +101,7 @@ func (l *load) closed(ctx context.Context) (outcome, error) {
 	})
 	slices.Sort(all)
 	took := min(time.Since(counts), l.lasts)
-	return outcome{rate: float64(len(all)) / took.Seconds(), times: all}, err
+	return outcome{rate: float64(len(all)) / took.Seconds(), times: all, refused: float64(l.refused.Load())}, err
 }
 
 // open sends requests at a steady rate, whatever becomes of them; the times count
@@ -116,7 +118,7 @@ func (l *load) open(ctx context.Context, perSecond int) (outcome, error) {
 			if ctx.Err() != nil {
 				break
 			}
-			if err := w.exchange(l.next.Add(1) - 1); err != nil {
+			if err := l.post(w, l.next.Add(1)-1); err != nil {
 				return err
 			}
 			if at.Sub(first) >= l.warm {
@@ -129,7 +131,17 @@ func (l *load) open(ctx context.Context, perSecond int) (outcome, error) {
 		return nil
 	})
 	slices.Sort(all)
-	return outcome{rate: float64(len(all)) / l.lasts.Seconds(), times: all}, err
+	return outcome{rate: float64(len(all)) / l.lasts.Seconds(), times: all, refused: float64(l.refused.Load())}, err
+}
+
+// post posts the nth request and counts a refusal.
+func (l *load) post(w *wire, n int64) error {
+	err := w.exchange(n)
+	if errors.Is(err, errRefused) {
+		l.refused.Add(1)
+		return nil
+	}
+	return err
 }
 
 // metronome sends each moment when it comes. It sleeps in a thread of its own: the
@@ -167,7 +179,9 @@ func dial(ctx context.Context, addr string, nth func(int64) []byte) (*wire, erro
 // answerLimit is after how long an answer is given up.
 const answerLimit = 10 * time.Second
 
-// exchange posts the nth request; any answer but 200 is an error.
+var errRefused = errors.New("answered otherwise than with 200")
+
+// exchange posts the nth request; any answer but 200 is errRefused.
 func (w *wire) exchange(n int64) error {
 	if err := w.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
 		return fmt.Errorf("post: %w", err)
@@ -179,9 +193,7 @@ func (w *wire) exchange(n int64) error {
 	if err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
-	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
-		return fmt.Errorf("answer: %q", status)
-	}
+	good := bytes.HasPrefix(status, []byte("HTTP/1.1 200 "))
 	length := 0
 	for {
 		line, err := w.in.ReadSlice('\n')
@@ -199,6 +211,9 @@ func (w *wire) exchange(n int64) error {
 	}
 	if _, err := w.in.Discard(length); err != nil {
 		return fmt.Errorf("answer: %w", err)
+	}
+	if !good {
+		return errRefused
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ type allCommand struct {
 	JSON      bool     `name:"json" help:"Print JSON."`
 	Long      bool     `help:"Measure the workers with 100,000 subscriptions too."`
 	Tiny      bool     `help:"Measure hardly anything, in seconds: to see that the program runs."`
+	Profile   string   `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor's time of each target there."`
 	Only      []string `placeholder:"PART" help:"Measure these parts alone: ingest, slow, reply, idle, connect, settle, scale."`
 }
 

@@ -44,7 +44,7 @@ func (b *bench) replies(ctx context.Context, addr string) (outcome, error) {
 		for at := range due {
 			n := l.next.Add(1) - 1
 			posted[n] = at
-			if err := w.exchange(n); err != nil {
+			if err := l.post(w, n); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"runtime/pprof"
 	"sync/atomic"
 	"time"
 
@@ -44,10 +46,16 @@ type targetCommand struct {
 	Listen   string
 	Database string
 	Telegram string // the address of the Bot API
+	Profile  string // the file for a profile of the processor's time; empty means none
 }
 
 // Run serves until ctx ends.
 func (c targetCommand) Run(ctx context.Context) error {
+	stop, err := profile(c.Profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	handler, err := c.handler(ctx, g)
 	if err != nil {
@@ -62,6 +70,21 @@ func (c targetCommand) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// profile writes a profile until it is stopped.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	return func() { pprof.StopCPUProfile(); file.Close() }, nil
 }
 
 func (c targetCommand) handler(ctx context.Context, g *errgroup.Group) (http.Handler, error) {
