@@ -2,6 +2,7 @@
 
 GO        ?= go
 TESTFLAGS ?=
+BENCHFLAGS ?=
 
 BIN      := .bin
 XRAY     := $(BIN)/xray
@@ -18,7 +19,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo bench lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -58,6 +59,10 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"
 	@$(BIN)/sandbox demo
+
+bench: postgres build $(XRAY) ## Measure the shop beside the limits of this machine (3 minutes)
+	@scripts/build.sh . ./cmd/bench $(BIN)/bench
+	@$(BIN)/bench $(BENCHFLAGS)
 
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)

@@ -154,11 +154,12 @@ func (l *Lanes) worker(ctx, hard context.Context) {
 	}
 }
 
-// work handles the lane's updates until none is due or ctx ends; what is in hand
-// then goes on until hard ends.
+// work handles the lane's first update, and those that come meanwhile, until none is
+// due or ctx ends; what is in hand then goes on until hard ends. What else waits shows
+// when the lane is given back.
 func (l *Lanes) work(ctx, hard context.Context, lane int64) {
-	outcome := nextDue
-	for n := 0; n < turnLength && outcome == nextDue && ctx.Err() == nil; n++ {
+	outcome := l.next(hard, lane)
+	for n := 1; n < turnLength && outcome == nextDue && l.woken(lane) && ctx.Err() == nil; n++ {
 		outcome = l.next(hard, lane)
 	}
 	if outcome == laneLost {
@@ -197,6 +198,15 @@ func (l *Lanes) next(ctx context.Context, lane int64) laneOutcome {
 	default:
 		return l.try(ctx, update)
 	}
+}
+
+// woken says whether an update of the lane has come since the last look, and takes note.
+func (l *Lanes) woken(lane int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	woken := l.lanes[lane]
+	l.lanes[lane] = false
+	return woken
 }
 
 // rest puts the lane at the end of the queue if it was woken meanwhile or has more;

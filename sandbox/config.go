@@ -34,6 +34,10 @@ type Config struct {
 	// Env is added to the product's environment, as NAME=value.
 	Env []string
 
+	// Sync makes PostgreSQL wait for the disk at each commit, as in production: for
+	// measuring. Without it, it is fast.
+	Sync bool
+
 	// Ports on 127.0.0.1; 0 means a free one.
 	AppPort, TelegramPort, CryptoPayPort, ControlPort, ChatPort, XrayPort int
 

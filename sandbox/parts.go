@@ -78,7 +78,7 @@ func (w *World) startMachines(ctx context.Context) error {
 
 func (w *World) startPostgres(ctx context.Context) error {
 	began := time.Now()
-	cluster, err := postgres.Start(ctx, postgres.Config{TCP: true, NoSync: true, Logger: w.config.Logger.Named("postgres")})
+	cluster, err := postgres.Start(ctx, postgres.Config{TCP: true, NoSync: !w.config.Sync, Logger: w.config.Logger.Named("postgres")})
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,10 @@ type Store struct {
 	tracer *poolTracer
 	books  books
 
-	arrivals arrivals
+	arrivals together[arrival]
+	claims   together[claim]
+	closings together[closing]
+	releases together[release]
 }
 
 // Open returns a Store with a pool of its own. It does not wait for the database
@@ -64,6 +67,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	s := &Store{cfg: cfg, tracer: newPoolTracer(cfg), books: newBooks(cfg.Metrics)}
+	s.gather()
 	pool, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -74,6 +78,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
 	return s, nil
+}
+
+// gather says how many commits of each kind are under way at once: deliveries come
+// first, because somebody waits for their answer and their sender counts it.
+func (s *Store) gather() {
+	s.arrivals.do, s.arrivals.atOnce = s.addUpdates, 4
+	s.claims.do, s.claims.atOnce = s.claimUpdates, 1
+	s.closings.do, s.closings.atOnce = s.closeUpdates, 1
+	s.releases.do, s.releases.atOnce = s.releaseLanes, 1
 }
 
 func (s *Store) connect(ctx context.Context) (*pgxpool.Pool, error) {

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sallyport/outbound"
+	"sallyport/shop"
+	"sallyport/store"
+	"sallyport/xray"
+)
+
+const (
+	nodeName = "bench"
+	// convergers is how many customers are converged at once: the workers of the
+	// product's queue for that.
+	convergers = 16
+	// firstSubscriber is the first of those who have a subscription.
+	firstSubscriber = 4_000_000_001
+)
+
+// scale measures the workers' use cases over more and more subscriptions, by
+// microseconds each.
+func (b *bench) scale(ctx context.Context) error {
+	t := table{Title: "workers, microseconds an item", Columns: []string{"idle tick ms", "diff", "fill", "expire", "remove"}}
+	first, last := make([]float64, 0), make([]float64, 0)
+	for _, n := range b.scales {
+		values, err := b.scaled(ctx, n)
+		if err != nil {
+			return fmt.Errorf("%d subscriptions: %w", n, err)
+		}
+		t.Rows = append(t.Rows, row{fmt.Sprint(n), values})
+		if len(first) == 0 {
+			first = values
+		}
+		last = values
+	}
+	b.report.add(t)
+	b.report.atMost("idle tick, ms", last[0], 5)
+	for i := 1; i < len(t.Columns); i++ {
+		b.report.atMost(fmt.Sprintf("%s, cost of an item at %d x at %d", t.Columns[i], b.scales[len(b.scales)-1], b.scales[0]), last[i]/first[i], 1.3)
+	}
+	return nil
+}
+
+// scaled measures with n subscriptions on an Xray that has just started.
+func (b *bench) scaled(ctx context.Context, n int) ([]float64, error) {
+	if err := b.world.Node.Restart(ctx); err != nil {
+		return nil, err
+	}
+	database, err := b.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sql(ctx, database, fmt.Sprintf(`INSERT INTO users (id, language) SELECT %d + n, 'en' FROM generate_series(0, %d - 1) n`, firstSubscriber, n),
+		`INSERT INTO subscriptions (user_id, plan, status, expires_at, updated_at)
+		SELECT id, 'basic', 'active', now() + interval '1 day', now() - interval '1 day' FROM users`, `ANALYZE`); err != nil {
+		return nil, err
+	}
+	w, err := b.workers(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	return w.measure(ctx, n)
+}
+
+// workers are the shop over one database and one node.
+type workers struct {
+	shop     *shop.Shop
+	database string
+	close    func()
+}
+
+func (b *bench) workers(ctx context.Context, database string) (*workers, error) {
+	s, err := store.Open(ctx, store.Config{URL: database, Name: "work", MaxConns: 7})
+	if err != nil {
+		return nil, err
+	}
+	x := b.world.Ready().Xray
+	node, err := xray.Dial(xray.Config{
+		Name: nodeName, Label: nodeName, API: x.APIDirect, Inbound: x.Inbound, Flow: x.Flow,
+		Endpoint: xray.Endpoint{Host: x.Host, Port: x.Port, ServerName: x.ServerName, PublicKey: x.PublicKey, ShortID: x.ShortID, Fingerprint: "chrome"},
+		Host:     outbound.New(outbound.Config{Name: nodeName, Timeout: 3 * time.Second, AtOnce: 16}),
+	})
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	var catalogue atomic.Pointer[shop.Catalogue]
+	catalogue.Store(&shop.Catalogue{})
+	return &workers{
+		shop:     shop.New(shop.Config{Store: s, Catalogue: &catalogue, Nodes: func() []shop.Node { return []shop.Node{node} }}),
+		database: database,
+		close:    func() { s.Close(); _ = node.Close() }, // nothing is under way
+	}, nil
+}
+
+// measure returns the tick that finds nothing to do, then per item: a full comparison
+// that finds nothing, filling an empty node, ending what has run out, and taking that
+// off the node.
+func (w *workers) measure(ctx context.Context, n int) ([]float64, error) {
+	check := func(ctx context.Context) error { return w.shop.CheckNode(ctx, nodeName) }
+	fill, err := took(ctx, check)
+	idle, errIdle := took(ctx, func(ctx context.Context) error { return errors.Join(check(ctx), w.shop.Expire(ctx)) })
+	if err := errors.Join(err, errIdle, sql(ctx, w.database, `UPDATE nodes SET synced_at = now() - interval '1 hour'`)); err != nil {
+		return nil, err
+	}
+	diff, err := took(ctx, check)
+	if err := errors.Join(err, sql(ctx, w.database, `UPDATE subscriptions SET expires_at = now() - interval '1 second'`)); err != nil {
+		return nil, err
+	}
+	expire, err := took(ctx, w.shop.Expire)
+	if err != nil {
+		return nil, err
+	}
+	remove, err := took(ctx, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(convergers)
+		for i := range n {
+			g.Go(func() error { return w.shop.Converge(ctx, shop.UserID(firstSubscriber+i)) })
+		}
+		return g.Wait()
+	})
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
+	return []float64{ms(idle), each(diff), each(fill), each(expire), each(remove)}, err
+}
+
+// took returns how long something takes.
+func took(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
+	began := time.Now()
+	err := do(ctx)
+	return time.Since(began), err
+}

@@ -1,0 +1,234 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
+)
+
+// claim is the wish to work a lane.
+type claim struct {
+	lane   int64
+	holder string
+	lease  time.Duration
+	update shop.Update
+	ok     bool
+}
+
+type updateRow struct {
+	UpdateID int64
+	Lane     int64
+	Kind     string
+	Body     []byte
+	Age      time.Duration
+	Trying   time.Duration
+	Attempt  int
+	Due      bool
+	Behind   int
+	Screen   string
+}
+
+// ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
+// first waiting update. ok is false if there is none due or if another holds the lane.
+func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (u shop.Update, ok bool, err error) {
+	c := &claim{lane: lane, holder: holder, lease: lease}
+	if err := s.claims.add(ctx, c); err != nil {
+		return shop.Update{}, false, err
+	}
+	return c.update, c.ok, nil
+}
+
+// claimUpdates takes leases and looks, in two statements sent at once: the look must see
+// what the holder before had finished, so its snapshot must be younger than the lease.
+// Leases are taken in the order of the lanes, so that two processes never wait for each
+// other.
+func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
+	claims, again := apart(claims, func(c *claim) int64 { return c.lane })
+	lanes, holders, leases := make([]int64, len(claims)), make([]string, len(claims)), make([]time.Duration, len(claims))
+	for i, c := range claims {
+		lanes[i], holders[i], leases[i] = c.lane, c.holder, c.lease
+	}
+	leased := make(map[int64]bool, len(claims))
+	heads := make(map[int64]updateRow, len(claims))
+	var batch pgx.Batch
+	batch.Queue(`
+		INSERT INTO lanes (lane, holder, leased_until)
+		SELECT lane, holder, now() + lease
+		FROM unnest($1::bigint[], $2::text[], $3::interval[]) AS claims (lane, holder, lease)
+		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
+		WHERE lanes.holder = excluded.holder OR lanes.leased_until < now()
+		RETURNING lane`, lanes, holders, leases).
+		Query(func(rows pgx.Rows) error {
+			taken, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			for _, lane := range taken {
+				leased[lane] = true
+			}
+			return err
+		})
+	batch.Queue(`
+		SELECT head.update_id, head.lane, head.kind, head.body, now() - head.received_at AS age,
+			coalesce(now() - head.tried_at, '0') AS trying, head.attempt, head.run_after <= now() AS due,
+			(SELECT count(*) FROM (
+				SELECT FROM inbox later
+				WHERE later.lane = head.lane AND later.state = 'waiting' AND later.arrival > head.arrival LIMIT 100
+			) others) AS behind,
+			coalesce((SELECT screen FROM dialogs WHERE user_id = head.lane), '') AS screen
+		FROM unnest($1::bigint[]) AS claims (lane)
+		CROSS JOIN LATERAL (
+			SELECT update_id, lane, arrival, kind, body, received_at, tried_at, attempt, run_after FROM inbox
+			WHERE inbox.lane = claims.lane AND state = 'waiting'
+			ORDER BY arrival LIMIT 1
+		) head`, lanes).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowToStructByName[updateRow])
+			for _, head := range found {
+				heads[head.Lane] = head
+			}
+			return err
+		})
+	err := s.use(ctx, "claim updates", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		head := heads[c.lane]
+		c.ok = leased[c.lane] && head.Due
+		c.update = head.update()
+	}
+	if len(again) > 0 {
+		return s.claimUpdates(ctx, again)
+	}
+	return nil
+}
+
+// update returns what a handler gets. When it was received is told by one clock, the
+// database's.
+func (r updateRow) update() shop.Update {
+	return shop.Update{
+		ID: r.UpdateID, Lane: r.Lane, Kind: r.Kind, Body: r.Body,
+		ReceivedAt: time.Now().Add(-r.Age), Behind: r.Behind, Screen: r.Screen, Trying: r.Trying, Attempt: r.Attempt,
+	}
+}
+
+// apart sorts the items, and sets those aside whose lane has come before: a statement
+// can do each lane once.
+func apart[T any](items []*T, lane func(*T) int64) (once, again []*T) {
+	slices.SortStableFunc(items, func(a, b *T) int { return cmp.Compare(lane(a), lane(b)) })
+	for i, item := range items {
+		if i > 0 && lane(items[i-1]) == lane(item) {
+			again = append(again, item)
+		} else {
+			once = append(once, item)
+		}
+	}
+	return once, again
+}
+
+// release gives a lane back.
+type release struct {
+	lane   int64
+	holder string
+	more   bool
+}
+
+// ReleaseLane gives the lane back and reports whether an update came in meanwhile
+// that nobody else would pick up at once.
+func (s *Store) ReleaseLane(ctx context.Context, lane int64, holder string) (more bool, err error) {
+	r := &release{lane: lane, holder: holder}
+	if err := s.releases.add(ctx, r); err != nil {
+		return false, err
+	}
+	return r.more, nil
+}
+
+// releaseLanes gives lanes back and then looks: whoever brings an update too late for
+// the look finds the lane free, at the latest when this is committed. It does not wait
+// for the disk: a lease that comes back with a crash of the database ends by itself.
+func (s *Store) releaseLanes(ctx context.Context, releases []*release) error {
+	releases, again := apart(releases, func(r *release) int64 { return r.lane })
+	lanes, holders := make([]int64, len(releases)), make([]string, len(releases))
+	for i, r := range releases {
+		lanes[i], holders[i] = r.lane, r.holder
+	}
+	given, due := make(map[int64]bool, len(releases)), make(map[int64]bool)
+	into := func(set map[int64]bool) func(pgx.Rows) error {
+		return func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			for _, lane := range found {
+				set[lane] = true
+			}
+			return err
+		}
+	}
+	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+	batch.Queue(`
+		DELETE FROM lanes USING unnest($1::bigint[], $2::text[]) AS releases (lane, holder)
+		WHERE lanes.lane = releases.lane AND lanes.holder = releases.holder
+		RETURNING lanes.lane`, lanes, holders).Query(into(given))
+	batch.Queue(`
+		SELECT releases.lane FROM unnest($1::bigint[]) AS releases (lane)
+		CROSS JOIN LATERAL (
+			SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' ORDER BY arrival LIMIT 1
+		) head
+		WHERE head.run_after <= now()`, lanes).Query(into(due))
+	err := s.use(ctx, "release lanes", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+	for _, r := range releases {
+		r.more = given[r.lane] && due[r.lane]
+	}
+	if err == nil && len(again) > 0 {
+		return s.releaseLanes(ctx, again)
+	}
+	return err
+}
+
+// closing is the end of an update.
+type closing struct {
+	id                    int64
+	holder, state, reason string
+	closed                bool
+}
+
+// CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
+// done. It returns shop.ErrLaneLost if holder does not hold the update's lane any more.
+func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
+	c := &closing{id: id, holder: holder, state: state, reason: reason}
+	if err := s.closings.add(ctx, c); err != nil {
+		return err
+	}
+	if !c.closed {
+		return shop.ErrLaneLost
+	}
+	return nil
+}
+
+// closeUpdates sends a statement for each, all at once and with one commit. Joined into
+// one statement, they would tempt the planner to walk over all that waits, which is
+// little most of the time; for the same reason they ask for closed_at, not state.
+func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
+	var batch pgx.Batch
+	for _, c := range closings {
+		batch.Queue(`
+			UPDATE inbox SET state = $3, error = $4, closed_at = now()
+			WHERE update_id = $1 AND closed_at IS NULL
+				AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`, c.id, c.holder, c.state, c.reason).
+			Exec(func(tag pgconn.CommandTag) error {
+				c.closed = tag.RowsAffected() == 1
+				return nil
+			})
+	}
+	return s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+}
