@@ -47,31 +47,51 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 
 // claimUpdates takes leases and looks, in two statements sent at once: the look must see
 // what the holder before had finished, so its snapshot must be younger than the lease.
-// Leases are taken in the order of the lanes, so that two processes never wait for each
-// other.
 func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
 	claims, again := apart(claims, func(c *claim) int64 { return c.lane })
+	leased := make(map[int64]bool, len(claims))
+	heads := make(map[int64]updateRow, len(claims))
+	var batch pgx.Batch
+	queueLeases(&batch, claims, leased)
+	queueLook(&batch, claims, heads)
+	err := s.use(ctx, "claim updates", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		head := heads[c.lane]
+		c.update, c.ok = head.update(), leased[c.lane] && head.Due
+	}
+	if len(again) > 0 {
+		return s.claimUpdates(ctx, again)
+	}
+	return nil
+}
+
+// queueLeases takes the leases that are to be had, in the order of the lanes, so that two
+// processes never wait for each other.
+func queueLeases(batch *pgx.Batch, claims []*claim, leased map[int64]bool) {
 	lanes, holders, leases := make([]int64, len(claims)), make([]string, len(claims)), make([]time.Duration, len(claims))
 	for i, c := range claims {
 		lanes[i], holders[i], leases[i] = c.lane, c.holder, c.lease
 	}
-	leased := make(map[int64]bool, len(claims))
-	heads := make(map[int64]updateRow, len(claims))
-	var batch pgx.Batch
 	batch.Queue(`
 		INSERT INTO lanes (lane, holder, leased_until)
 		SELECT lane, holder, now() + lease
 		FROM unnest($1::bigint[], $2::text[], $3::interval[]) AS claims (lane, holder, lease)
 		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
 		WHERE lanes.holder = excluded.holder OR lanes.leased_until < now()
-		RETURNING lane`, lanes, holders, leases).
-		Query(func(rows pgx.Rows) error {
-			taken, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-			for _, lane := range taken {
-				leased[lane] = true
-			}
-			return err
-		})
+		RETURNING lane`, lanes, holders, leases).Query(into(leased))
+}
+
+// queueLook reads the first waiting update of each lane.
+func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
+	lanes := make([]int64, len(claims))
+	for i, c := range claims {
+		lanes[i] = c.lane
+	}
 	batch.Queue(`
 		SELECT head.update_id, head.lane, head.kind, head.body, now() - head.received_at AS age,
 			coalesce(now() - head.tried_at, '0') AS trying, head.attempt, head.run_after <= now() AS due,
@@ -93,21 +113,17 @@ func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
 			}
 			return err
 		})
-	err := s.use(ctx, "claim updates", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
+}
+
+// into returns what adds the rows, each a lane, to a set.
+func into(set map[int64]bool) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		for _, lane := range found {
+			set[lane] = true
+		}
 		return err
 	}
-	for _, c := range claims {
-		head := heads[c.lane]
-		c.ok = leased[c.lane] && head.Due
-		c.update = head.update()
-	}
-	if len(again) > 0 {
-		return s.claimUpdates(ctx, again)
-	}
-	return nil
 }
 
 // update returns what a handler gets. When it was received is told by one clock, the
@@ -160,15 +176,6 @@ func (s *Store) releaseLanes(ctx context.Context, releases []*release) error {
 		lanes[i], holders[i] = r.lane, r.holder
 	}
 	given, due := make(map[int64]bool, len(releases)), make(map[int64]bool)
-	into := func(set map[int64]bool) func(pgx.Rows) error {
-		return func(rows pgx.Rows) error {
-			found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-			for _, lane := range found {
-				set[lane] = true
-			}
-			return err
-		}
-	}
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
 	batch.Queue(`

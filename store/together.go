@@ -31,6 +31,9 @@ type waiting[T any] struct {
 // add does the item and returns when it is done. If ctx ends before, the item may be
 // done all the same, and must not be looked at.
 func (g *together[T]) add(ctx context.Context, item *T) error {
+	if err := shop.Free(ctx); err != nil {
+		return err // with a connection in hand, nobody may wait for those of others
+	}
 	w := &waiting[T]{item: item, done: make(chan struct{})}
 	if g.join(w) {
 		go g.run(context.WithoutCancel(ctx)) // it does what others brought, too

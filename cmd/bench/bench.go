@@ -61,7 +61,7 @@ const template = "bench"
 
 func newBench(ctx context.Context, c allCommand) (b *bench, err error) {
 	b = &bench{size: sizeOf(c), sallyport: c.Sallyport, profiles: c.Profile, report: newReport()}
-	defer func() {
+	defer func() { //nolint:contextcheck // ctx may have ended
 		if err != nil {
 			err = errors.Join(err, b.close())
 		}
@@ -144,13 +144,7 @@ func (b *bench) on(ctx context.Context, r role, measure func(addr string) error)
 		return err
 	}
 	defer target.Kill()
-	err = until(ctx, func() error {
-		conn, err := net.Dial("tcp", addr) //nolint:noctx // it is this machine, and until bounds the tries
-		if err == nil {
-			conn.Close()
-		}
-		return err //nolint:wrapcheck // until does
-	})
+	err = until(ctx, func() error { return listens(ctx, addr) })
 	if err == nil {
 		err = measure(addr)
 	}
@@ -163,6 +157,17 @@ func (b *bench) on(ctx context.Context, r role, measure func(addr string) error)
 		return err
 	}
 	return b.drop(ctx)
+}
+
+// listens returns nil if somebody does.
+func listens(ctx context.Context, addr string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	conn.Close()
+	return nil
 }
 
 // profileOf names the file for the profile of the target that is about to start.

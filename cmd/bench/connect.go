@@ -123,7 +123,7 @@ func (p *purchase) pay(ctx context.Context, due time.Time, world sandbox.Ready) 
 		err = fetch(ctx, device, world.InternetURL)
 	}
 	p.connects = time.Since(due)
-	return errors.Join(err, device.Stop())
+	return errors.Join(err, device.Stop()) //nolint:contextcheck // ctx may have ended
 }
 
 // fetch gets the page behind the tunnel, once.

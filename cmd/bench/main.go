@@ -94,7 +94,7 @@ func (c allCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
+	defer func() { err = errors.Join(err, b.close()) }() //nolint:contextcheck // ctx may have ended
 	for _, p := range parts() {
 		if !c.wants(p.name) {
 			continue
