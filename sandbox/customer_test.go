@@ -99,7 +99,10 @@ func (c *customer) greets(ctx context.Context) error {
 }
 
 // orders walks to the pay page and returns its address.
-func (c *customer) orders(ctx context.Context) (string, error) {
+func (c *customer) orders(ctx context.Context) (string, error) { return c.ordersFor(ctx, "30 days") }
+
+// ordersFor is orders, for a period.
+func (c *customer) ordersFor(ctx context.Context, period string) (string, error) {
 	if err := c.greets(ctx); err != nil {
 		return "", err
 	}
@@ -109,7 +112,7 @@ func (c *customer) orders(ctx context.Context) (string, error) {
 	}{
 		{"Choose a plan", c.writes("/buy")},
 		{"For how long?", c.presses("Plus")},
-		{"How would you like to pay?", c.presses("30 days")},
+		{"How would you like to pay?", c.presses(period)},
 	} {
 		if err := c.until(ctx, step.see, step.act); err != nil {
 			return "", err
