@@ -37,8 +37,8 @@ func main() {
 
 // parse reads the command line.
 func parse() options {
-	o := options{calm: 15 * time.Second, fault: 8 * time.Second, bursts: 20, phases: phases()}
-	long := flag.Bool("long", false, "faults of 30 s instead of 8 s")
+	o := options{calm: 10 * time.Second, fault: 12 * time.Second, bursts: 20, phases: phases()}
+	long := flag.Bool("long", false, "faults of 30 s instead of 12 s")
 	flag.StringVar(&o.program, "sallyport", filepath.Join(".bin", "sallyport"), "the shop's program")
 	flag.StringVar(&o.only, "only", "", "shop or model; both if not given")
 	flag.Parse()

@@ -74,13 +74,13 @@ type figures struct {
 	retold   int   // deliveries that were not acknowledged, and came again
 	bought   int
 	health   times
-	unwell   int              // looks at /healthz that had no answer, or a bad one
-	wait     map[string]span  // the longest one acquire in a hundred waited, by pool
-	hold     map[string]span  // the longest a connection was held, by pool
-	waiting  int              // updates and jobs, at most
-	done     time.Duration    // from the end of the fault until nothing was owed
-	owed     error            // what still was, when we gave up
-	deafness bool             // no answer could come
+	unwell   int             // looks at /healthz that had no answer, or a bad one
+	wait     map[string]span // the longest one acquire in a hundred waited, by pool
+	hold     map[string]span // the longest a connection was held, by pool
+	waiting  int             // updates and jobs, at most
+	done     time.Duration   // from the end of the fault until nothing was owed
+	owed     error           // what still was, when we gave up
+	deafness bool            // no answer could come
 }
 
 const (
