@@ -18,7 +18,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo freeze lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -58,6 +58,9 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"
 	@$(BIN)/sandbox demo
+
+freeze: postgres build $(XRAY) ## Break all that is outside under load, here and in the structure that froze
+	@$(GO) run ./tests/freeze $(FREEZEFLAGS)
 
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)

@@ -23,12 +23,12 @@ type door struct {
 	retold int
 }
 
-func newDoor(target string) (*door, error) {
+func newDoor(ctx context.Context, target string) (*door, error) {
 	to, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("door: %w", err)
 	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("door: %w", err)
 	}

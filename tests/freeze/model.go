@@ -59,7 +59,7 @@ func startModel(ctx context.Context, _ options) (*subject, error) {
 	}
 	s.name = "THE AUDITED STRUCTURE"
 	m := &model{world: s.world, places: make(chan struct{}, updatesAtOnce), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
-	end, err := m.start(ctx, s.door.url) //nolint:contextcheck // it lives until the subject ends
+	end, err := m.start(ctx, s.door.url)
 	s.ends = append(s.ends, end)
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
@@ -76,7 +76,7 @@ func startModel(ctx context.Context, _ options) (*subject, error) {
 }
 
 // start makes the pool and the tables, serves, and starts the workers.
-func (m *model) start(ctx context.Context, door string) (end func() error, err error) {
+func (m *model) start(ctx context.Context, door string) (end func() error, err error) { //nolint:contextcheck // it lives until its end
 	life, cancel := context.WithCancel(context.Background())
 	m.life = life
 	end = func() error {

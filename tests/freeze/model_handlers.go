@@ -188,7 +188,7 @@ func (m *model) paid(_ http.ResponseWriter, r *http.Request) {
 	if json.NewDecoder(r.Body).Decode(&told) != nil {
 		return
 	}
-	_ = m.finalize(m.life, told.Payload.ID)
+	_ = m.finalize(m.life, told.Payload.ID) //nolint:contextcheck // it goes on when Crypto Pay has hung up
 }
 
 var errNotPending = errors.New("not pending")
@@ -202,7 +202,7 @@ func (m *model) finalize(ctx context.Context, invoice int64) error {
 		var status string
 		row := conn.QueryRow(ctx, `SELECT telegram_id, status FROM pending_purchases WHERE provider_invoice_id = $1`, invoice)
 		if err := row.Scan(&user, &status); err != nil {
-			return err
+			return fmt.Errorf("purchase: %w", err)
 		}
 		if status != "pending" {
 			return errNotPending

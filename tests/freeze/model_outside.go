@@ -119,7 +119,7 @@ func (m *model) vpnOnce(ctx context.Context, do func(context.Context, *xray.Node
 	if err != nil {
 		return err
 	}
-	defer node.Close() //nolint:errcheck // a client of one call
+	defer node.Close()
 	return do(ctx, node)
 }
 

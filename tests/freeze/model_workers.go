@@ -54,7 +54,7 @@ func (m *model) renew(ctx context.Context) error {
 			}
 			_ = m.updateUser(ctx, user, uuid.New()) // a failure was logged only
 		}
-		return tx.Commit(ctx) //nolint:wrapcheck // of our own statement
+		return tx.Commit(ctx)
 	})
 }
 

@@ -38,7 +38,7 @@ func prepare(ctx context.Context, cfg sandbox.Config) (*subject, error) {
 		return nil, err
 	}
 	s := &subject{}
-	if s.door, err = newDoor(fmt.Sprintf("http://127.0.0.1:%d", port)); err != nil {
+	if s.door, err = newDoor(ctx, fmt.Sprintf("http://127.0.0.1:%d", port)); err != nil {
 		return nil, err
 	}
 	s.ends = append(s.ends, s.door.close)
