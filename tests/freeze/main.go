@@ -20,6 +20,7 @@ type options struct {
 	bursts  int           // of newcomers
 	phases  []phase
 	only    string // "shop" or "model", empty for both
+	log     string // file for what the shop writes, empty for none
 }
 
 func main() {
@@ -37,10 +38,11 @@ func main() {
 
 // parse reads the command line.
 func parse() options {
-	o := options{calm: 10 * time.Second, fault: 12 * time.Second, bursts: 20, phases: phases()}
+	o := options{calm: 8 * time.Second, fault: 12 * time.Second, bursts: 20, phases: phases()}
 	long := flag.Bool("long", false, "faults of 30 s instead of 12 s")
 	flag.StringVar(&o.program, "sallyport", filepath.Join(".bin", "sallyport"), "the shop's program")
 	flag.StringVar(&o.only, "only", "", "shop or model; both if not given")
+	flag.StringVar(&o.log, "log", "", "a file for what the shop writes")
 	flag.Parse()
 	if *long {
 		o.calm, o.fault = 30*time.Second, 30*time.Second

@@ -26,6 +26,7 @@ func phases() []phase {
 		{name: "calm"},
 		{name: "Xray hung", hung: []sandbox.Target{sandbox.XrayTarget}},
 		{name: "Crypto Pay hung", hung: []sandbox.Target{sandbox.CryptoPayTarget}},
+		{name: "calm again"},
 		{name: "Telegram hung", hung: []sandbox.Target{sandbox.TelegramTarget}},
 		{name: "PostgreSQL slow", slowDB: true},
 		{name: "all of them", hung: []sandbox.Target{sandbox.XrayTarget, sandbox.CryptoPayTarget, sandbox.TelegramTarget}, slowDB: true},
@@ -77,6 +78,7 @@ type figures struct {
 	unwell   int             // looks at /healthz that had no answer, or a bad one
 	wait     map[string]span // the longest one acquire in a hundred waited, by pool
 	hold     map[string]span // the longest a connection was held, by pool
+	catchUp  map[string]span // the same after the fault, while all that had waited was done
 	waiting  int             // updates and jobs, at most
 	done     time.Duration   // from the end of the fault until nothing was owed
 	owed     error           // what still was, when we gave up
@@ -114,13 +116,18 @@ func (s *subject) phase(ctx context.Context, c *crowd, p phase, o options) (figu
 	if err != nil {
 		return f, err
 	}
+	during, err := s.scrape(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.wait, f.hold = waits(before, during), holds(before, during)
 	f.owed = s.settle(ctx, c)
 	f.done = time.Since(ended)
 	after, err := s.scrape(ctx)
 	if err != nil {
 		return f, err
 	}
-	f.wait, f.hold = waits(before, after), holds(before, after)
+	f.catchUp = holds(during, after)
 	f.webhook, f.retold = s.door.end()
 	f.reply, f.failed, f.bought = c.end()
 	return f, ctx.Err()

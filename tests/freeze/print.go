@@ -27,6 +27,9 @@ func printFigures(out io.Writer, f figures) {
 	if f.owed != nil {
 		fmt.Fprintf(out, "%-16s %v\n", "", f.owed)
 	}
+	if late := longest(f.catchUp); late > holdBar {
+		fmt.Fprintf(out, "%-16s while it caught up, connections were held: %s\n", "", spans(f.catchUp))
+	}
 	if f.retold > 0 {
 		fmt.Fprintf(out, "%-16s %d deliveries were not taken at once\n", "", f.retold)
 	}
@@ -46,6 +49,14 @@ func brief(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 	}
+}
+
+// longest is that of all pools.
+func longest(all map[string]span) (most time.Duration) {
+	for _, s := range all {
+		most = max(most, s.upTo)
+	}
+	return most
 }
 
 func spans(all map[string]span) string {
@@ -80,7 +91,7 @@ func bars(r report) (all []bar) {
 	var calm figures
 	for _, f := range r.phases {
 		if f.phase.calm() {
-			calm = f
+			calm.webhook, calm.reply = append(calm.webhook, f.webhook...), append(calm.reply, f.reply...)
 		}
 	}
 	for _, f := range r.phases {
@@ -106,15 +117,12 @@ func outsideBars(calm, f figures) []bar {
 		all = append(all, pressBars(in+"p99 of the reply", calm.reply, f.reply))
 		slow += f.reply.over(worstBar)
 	}
-	held := times{0}
-	for _, s := range f.hold {
-		held = append(held, s.upTo)
-	}
+	held := longest(f.hold)
 	return append(all,
 		bar{in + "no press takes over 1 s", fmt.Sprint(slow), slow == 0},
 		bar{in + "no press fails", fmt.Sprint(f.failed + f.retold), f.failed+f.retold == 0},
 		bar{in + "/healthz answers within 1 s, always", fmt.Sprintf("%d failed, max %s", f.unwell, brief(f.health.max())), f.unwell == 0 && f.health.max() < healthBar},
-		bar{in + "no connection is held over 100 ms", "up to " + brief(held.max()), held.max() <= holdBar},
+		bar{in + "no connection is held over 100 ms", "up to " + brief(held), held <= holdBar},
 		bar{in + "everything owed is done within 5 s", brief(f.done), f.owed == nil && f.done <= doneBar},
 	)
 }
@@ -148,7 +156,10 @@ func printHeadline(out io.Writer, both ...report) {
 		}
 		fmt.Fprintf(out, "  %-22s", r.name)
 		calm := r.phases[0].reply.p99()
-		for _, f := range r.phases[1:] {
+		for _, f := range r.phases {
+			if f.phase.calm() {
+				continue
+			}
 			fmt.Fprintf(out, " %s %.1f x,", f.phase.name, float64(f.reply.p99())/float64(max(calm, 1)))
 		}
 		fmt.Fprintf(out, " calm %s\n", brief(calm))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -81,8 +82,23 @@ func (s *subject) count(ctx context.Context, query string, args ...any) (n int, 
 }
 
 // startShop starts the real shop, as it is shipped.
-func startShop(ctx context.Context, o options) (*subject, error) {
-	s, err := prepare(ctx, sandbox.Config{Program: o.program})
+func startShop(ctx context.Context, o options) (s *subject, err error) {
+	cfg := sandbox.Config{Program: o.program}
+	if o.log != "" {
+		file, err := os.Create(o.log)
+		if err != nil {
+			return nil, fmt.Errorf("log: %w", err)
+		}
+		defer func() {
+			if s == nil {
+				_ = file.Close()
+				return
+			}
+			s.ends = append([]func() error{file.Close}, s.ends...)
+		}()
+		cfg.ProductOutput = file
+	}
+	s, err = prepare(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
