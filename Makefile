@@ -19,7 +19,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo bench lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo bench freeze lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -63,6 +63,9 @@ demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN,
 bench: postgres build $(XRAY) ## Measure the shop beside the limits of this machine (3 minutes)
 	@scripts/build.sh . ./cmd/bench $(BIN)/bench
 	@$(BIN)/bench $(BENCHFLAGS)
+
+freeze: postgres build $(XRAY) ## Break all that is outside under load, here and in the structure that froze
+	@$(GO) run ./tests/freeze $(FREEZEFLAGS)
 
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)

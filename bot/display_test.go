@@ -63,7 +63,7 @@ func newFront(t *testing.T) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.sender = bot.NewSender(f.client)
+	f.sender = bot.NewSender(f.client, bot.DefaultRate)
 	f.messenger = bot.NewMessenger(bot.NewDisplay(f.sender, f.store, texts, bot.Key), bot.NewDisplay(f.sender, f.store, texts, bot.Notice))
 	var c atomic.Pointer[shop.Catalogue]
 	c.Store(&shop.Catalogue{Support: "@help", Plans: []shop.Plan{{

@@ -87,7 +87,7 @@ func fuzzed(f *testing.F) *Bot {
 	var catalogue atomic.Pointer[shop.Catalogue]
 	catalogue.Store(&c)
 	s := shop.New(shop.Config{Store: ledger{}, Catalogue: &catalogue, Nodes: func() []shop.Node { return nil }})
-	return New(s, client, NewDisplay(NewSender(client), ledger{}, texts(f), Reply))
+	return New(s, client, NewDisplay(NewSender(client, DefaultRate), ledger{}, texts(f), Reply))
 }
 
 var (

@@ -18,8 +18,8 @@ import (
 // all, about one a second to one chat with short bursts.
 // https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 const (
-	globalRate  = 26
-	globalBurst = 26
+	// DefaultRate is how many messages a second are safe with any bot.
+	DefaultRate = 26
 	chatRate    = 1
 	chatBurst   = 12
 	// reserveOfKeys is the part of the burst that replies leave to who has paid,
@@ -57,10 +57,11 @@ type chatLimit struct {
 	pause   time.Time // until which Telegram asked us to leave the chat alone
 }
 
-// NewSender returns a Sender over client.
-func NewSender(client *Client) *Sender {
+// NewSender returns a Sender over client that sends so many messages a second, and
+// as many at once.
+func NewSender(client *Client, perSecond int) *Sender {
 	return &Sender{
-		client: client, global: rate.NewLimiter(globalRate, globalBurst),
+		client: client, global: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		share: rate.NewLimiter(noticeRate, noticeRate), chats: make(map[int64]*chatLimit),
 	}
 }

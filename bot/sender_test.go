@@ -22,7 +22,7 @@ func counting(calls *atomic.Int64) http.HandlerFunc {
 func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	s := bot.NewSender(client(t, counting(&calls)))
+	s := bot.NewSender(client(t, counting(&calls)), bot.DefaultRate)
 	screen := bot.Screen{Text: "x"}
 	start := time.Now()
 	limited := 0
@@ -45,7 +45,7 @@ func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
 func TestKeysGoBeforeRepliesAndRepliesBeforeNotices(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	s := bot.NewSender(client(t, counting(&calls)))
+	s := bot.NewSender(client(t, counting(&calls)), bot.DefaultRate)
 	sent := make(map[bot.Priority]int)
 	for chat := range int64(60) { // more of each than may be sent in an instant
 		for _, p := range []bot.Priority{bot.Notice, bot.Notice, bot.Reply} {
@@ -67,7 +67,7 @@ func TestKeysGoBeforeRepliesAndRepliesBeforeNotices(t *testing.T) {
 func TestWhatIsHeldBackCostsTheChatNothing(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
-	s := bot.NewSender(client(t, counting(&calls)))
+	s := bot.NewSender(client(t, counting(&calls)), bot.DefaultRate)
 	for chat := range int64(100) { // use up what may be sent to all
 		_, _ = s.Send(t.Context(), bot.Key, 100+chat, bot.Screen{})
 	}
@@ -87,7 +87,7 @@ func TestAChatThatTelegramHoldsBackIsLeftAlone(t *testing.T) {
 		calls.Add(1)
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}`)
-	}))
+	}), bot.DefaultRate)
 	for range 5 {
 		if err := s.Edit(t.Context(), bot.Reply, 1, 5, bot.Screen{}); shop.KindOf(err) != shop.KindLimited {
 			t.Error(err)
@@ -101,16 +101,27 @@ func TestAChatThatTelegramHoldsBackIsLeftAlone(t *testing.T) {
 	}
 }
 
+func TestABotThatMaySendMoreDoes(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	s := bot.NewSender(client(t, counting(&calls)), 10*bot.DefaultRate)
+	for chat := range int64(5 * bot.DefaultRate) {
+		if _, err := s.Send(t.Context(), bot.Reply, chat+1, bot.Screen{}); err != nil {
+			t.Fatalf("message %d: %v", chat+1, err)
+		}
+	}
+}
+
 func TestWhatIsGoneNeedsNoDeletingAndNoAnswer(t *testing.T) {
 	t.Parallel()
-	s := bot.NewSender(client(t, answer(400, `{"ok":false,"error_code":400,"description":"Bad Request: message to delete not found"}`)))
+	s := bot.NewSender(client(t, answer(400, `{"ok":false,"error_code":400,"description":"Bad Request: message to delete not found"}`)), bot.DefaultRate)
 	if err := s.Delete(t.Context(), 1, 5); err != nil {
 		t.Error(err)
 	}
 	if err := s.Answer(t.Context(), "old", ""); err != nil {
 		t.Error(err)
 	}
-	revoked := bot.NewSender(client(t, answer(401, `{"ok":false,"error_code":401,"description":"Unauthorized"}`)))
+	revoked := bot.NewSender(client(t, answer(401, `{"ok":false,"error_code":401,"description":"Unauthorized"}`)), bot.DefaultRate)
 	if err := revoked.Delete(t.Context(), 1, 5); err == nil {
 		t.Error("a revoked token was taken for a message that is gone")
 	}

@@ -50,6 +50,8 @@ type Config struct {
 
 	// Speed divides the waits of both emulators between redeliveries; 0 means 20.
 	Speed float64
+	// NoFloodLimits lets the bot send as much as it can: Telegram's limits are off.
+	NoFloodLimits bool
 	// ShortPeriod is how long the plan "taster" lasts, in whole seconds; 0 means a minute.
 	ShortPeriod time.Duration
 

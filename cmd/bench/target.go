@@ -171,5 +171,5 @@ func (c targetCommand) answers(s *store.Store) (func(context.Context, shop.Updat
 	catalogue.Store(&shop.Catalogue{})
 	client := bot.NewClient("1:A", c.Telegram, outbound.New(outbound.Config{Name: "telegram", Timeout: 12 * time.Second, AtOnce: 64}))
 	sells := shop.New(shop.Config{Store: s, Catalogue: &catalogue, Nodes: func() []shop.Node { return nil }})
-	return bot.New(sells, client, bot.NewDisplay(bot.NewUnlimitedSender(client), s, texts, bot.Reply)).Handle, nil
+	return bot.New(sells, client, bot.NewDisplay(bot.NewSender(client, 1_000_000), s, texts, bot.Reply)).Handle, nil
 }

@@ -153,7 +153,7 @@ func (p *program) buildShop(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("texts: %w", err)
 	}
-	sender := bot.NewSender(p.client)
+	sender := bot.NewSender(p.client, p.config.SendRate)
 	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Key), bot.NewDisplay(sender, p.work, texts, bot.Notice))
 	shopOver := func(s *store.Store) *shop.Shop {
 		return shop.New(shop.Config{

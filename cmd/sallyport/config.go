@@ -27,6 +27,7 @@ type config struct {
 	TelegramAPI   string `env:"TELEGRAM_API" envDefault:"https://api.telegram.org" doc:"where the Bot API is"`
 	PublicURL     string `env:"PUBLIC_URL,required" doc:"the https address by which Telegram reaches the shop; the webhook's path is added to it"`
 	WebhookSecret secret `env:"WEBHOOK_SECRET,required" doc:"16 to 256 of 'A-Z a-z 0-9 _ -', sent along by Telegram with every update"`
+	SendRate      int    `env:"TELEGRAM_MESSAGES_PER_SECOND" envDefault:"26" doc:"how many messages a second the bot may send; Telegram allows 30, and more only to bots that it has granted that"`
 	MaxWebhooks   int    `env:"WEBHOOK_MAX_CONNECTIONS" envDefault:"100" doc:"how many updates Telegram may deliver at once, 1 to 100"`
 
 	CryptoPayToken  secret   `env:"CRYPTOPAY_TOKEN,required" doc:"the token of your Crypto Pay app"`
@@ -94,6 +95,7 @@ func (c config) validate() error {
 		"CRYPTOPAY_ASSETS", "assets such as USDT,TON")
 	_, _, listenErr := net.SplitHostPort(c.Listen)
 	check(listenErr == nil, "LISTEN", "host:port, such as 127.0.0.1:8080")
+	check(c.SendRate >= 20 && c.SendRate <= 1000, "TELEGRAM_MESSAGES_PER_SECOND", "20 to 1000")
 	check(c.MaxWebhooks >= 1 && c.MaxWebhooks <= 100, "WEBHOOK_MAX_CONNECTIONS", "1 to 100")
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
 	_, err := time.LoadLocation(c.Timezone)

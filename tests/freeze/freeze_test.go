@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sallyport/sandbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shopProgram builds the shop as it is.
+func shopProgram(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "sallyport")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "sallyport/cmd/sallyport")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as the Makefile does, whose work is then used again
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the shop: %v\n%s", err, out)
+	}
+	return program
+}
+
+// tiny is a calm and a hung Xray, a few seconds each.
+func tiny(program string) options {
+	return options{
+		program: program, calm: 2 * time.Second, fault: 4 * time.Second, bursts: 3,
+		phases: []phase{{name: "calm"}, {name: "Xray hung", hung: []sandbox.Target{sandbox.XrayTarget}}},
+	}
+}
+
+func TestTheShopLosesNothingAndAnswersWhileXrayHangs(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	r, err := measure(ctx, tiny(shopProgram(t)), &out, startShop)
+	t.Logf("%s", out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range r.lost {
+		t.Error("lost:", what)
+	}
+	hung := r.phases[1]
+	if n := hung.reply.over(worstBar) + hung.webhook.over(worstBar); n != 0 {
+		t.Errorf("%d presses took over %s while Xray hung, up to %s", n, worstBar, hung.reply.max())
+	}
+	if hung.failed+hung.retold+hung.unwell != 0 {
+		t.Errorf("%d presses failed, %d deliveries were not taken, /healthz failed %d times", hung.failed, hung.retold, hung.unwell)
+	}
+	if hung.owed != nil || hung.bought == 0 || len(hung.reply) < 50 {
+		t.Errorf("%d bought, %d presses, %v", hung.bought, len(hung.reply), hung.owed)
+	}
+	if len(r.bursts) != 3 {
+		t.Errorf("%d bursts", len(r.bursts))
+	}
+}
+
+// The model is worth its comparison only if it works as long as nothing is wrong.
+func TestTheModelSellsWhileNothingIsWrong(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	o := tiny("")
+	o.phases, o.bursts = o.phases[:1], 0
+	var out bytes.Buffer
+	r, err := measure(ctx, o, &out, startModel)
+	t.Logf("%s", out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	calm := r.phases[0]
+	if calm.owed != nil || calm.failed != 0 || calm.bought == 0 || len(calm.reply) < 40 {
+		t.Errorf("%d bought, %d presses, %d failed, %v", calm.bought, len(calm.reply), calm.failed, calm.owed)
+	}
+}
+
+func TestPartsOfTimes(t *testing.T) {
+	t.Parallel()
+	var all times
+	if all.p99() != 0 || all.max() != 0 {
+		t.Error("no times have a length")
+	}
+	for n := range 200 {
+		all = append(all, time.Duration(200-n))
+	}
+	if all.p50() != 100 || all.p99() != 198 || all.max() != 200 || all.over(198) != 2 {
+		t.Errorf("%d %d %d %d", all.p50(), all.p99(), all.max(), all.over(198))
+	}
+}
+
+func TestHistogramsAreReadByDifference(t *testing.T) {
+	t.Parallel()
+	before := histogram{1: 10, 4: 20, beyond: 20}
+	after := histogram{1: 11, 4: 119, beyond: 120}
+	d := after.less(before)
+	if got := d.at(0.99); got.upTo != 4 || !got.known {
+		t.Errorf("99 of 100: %+v", got)
+	}
+	if got := d.at(1); got.upTo != beyond {
+		t.Errorf("all: %+v", got)
+	}
+	if got := d.less(d).at(1); got.known {
+		t.Errorf("of none: %+v", got)
+	}
+}
+
+func TestBarsTellAKeptPromiseFromABrokenOne(t *testing.T) {
+	t.Parallel()
+	fine := times{10 * time.Millisecond}
+	good := report{phases: []figures{
+		{phase: phase{name: "calm"}, webhook: fine, reply: fine},
+		{phase: phase{name: "hung", hung: []sandbox.Target{sandbox.XrayTarget}}, webhook: fine, reply: fine, health: fine},
+	}, bursts: fine}
+	for _, b := range bars(good) {
+		if !b.kept {
+			t.Errorf("%s: %s", b.what, b.got)
+		}
+	}
+	bad := report{phases: []figures{good.phases[0], {
+		phase: good.phases[1].phase, webhook: times{2 * time.Second}, reply: times{2 * time.Second}, failed: 1, unwell: 1,
+		hold: map[string]span{"web": {upTo: time.Second, known: true}}, done: time.Minute,
+	}}, bursts: times{2 * time.Second}, lost: []string{"a payment"}}
+	for _, b := range bars(bad) {
+		if b.kept {
+			t.Errorf("%s: %s", b.what, b.got)
+		}
+	}
+	var out bytes.Buffer
+	printBars(&out, bad)
+	if strings.Contains(out.String(), "pass") || !strings.Contains(out.String(), "MISS") {
+		t.Error(out.String())
+	}
+}
