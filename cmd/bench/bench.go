@@ -38,7 +38,7 @@ func sizeOf(c allCommand) size {
 		s.scales = append(s.scales, 100_000)
 	}
 	if c.Tiny {
-		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 60 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, starts: 1}
+		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, starts: 1}
 	}
 	return s
 }

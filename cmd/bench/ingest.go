@@ -84,22 +84,22 @@ func (b *bench) saturated(ctx context.Context, where string, conns int, roles []
 	}
 	title := fmt.Sprintf("durable ingest, %d connections%s", conns, where)
 	t := table{Title: title, Columns: []string{"updates/s", "p50 ms", "p99 ms", "x plain", "x bare", "refused"}}
-	over := func(r, limit role) float64 {
+	ratio := func(r, limit role) float64 {
 		if found[limit] == nil {
 			return none
 		}
-		return median(found[r].rate) / median(found[limit].rate)
+		return over(median(found[r].rate), median(found[limit].rate))
 	}
 	for _, r := range roles {
 		f := found[r]
-		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), over(r, plain), over(r, bare), f.refused}})
+		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), ratio(r, plain), ratio(r, bare), f.refused}})
 	}
 	b.report.add(t)
-	b.report.atLeast(title+": ignored x plain", over(ignored, plain), 1.5)
+	b.report.atLeast(title+": ignored x plain", ratio(ignored, plain), 1.5)
 	if where == "" {
-		b.report.atLeast(title+": ignored x bare", over(ignored, bare), 0.4)
+		b.report.atLeast(title+": ignored x bare", ratio(ignored, bare), 0.4)
 	}
-	b.report.atLeast(title+": live x plain", over(live, plain), 0.5)
+	b.report.atLeast(title+": live x plain", ratio(live, plain), 0.5)
 	return nil
 }
 
@@ -117,11 +117,11 @@ func (b *bench) steady(ctx context.Context, where string, roles []role) error {
 	limit := median(found[plain].p99)
 	for _, r := range roles {
 		f := found[r]
-		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), median(f.p99) / limit, f.refused}})
+		t.Rows = append(t.Rows, row{string(r), []float64{median(f.rate), median(f.p50), median(f.p99), over(median(f.p99), limit), f.refused}})
 	}
 	b.report.add(t)
 	for _, r := range []role{ignored, live} {
-		b.report.atMost(fmt.Sprintf("%s: p99, %s x plain", title, r), median(found[r].p99)/limit, 1.5)
+		b.report.atMost(fmt.Sprintf("%s: p99, %s x plain", title, r), over(median(found[r].p99), limit), 1.5)
 	}
 	return nil
 }

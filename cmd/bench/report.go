@@ -42,6 +42,14 @@ type bar struct {
 // none is the value of a column that does not apply to a row.
 const none = -1
 
+// over returns a ratio; none if there is nothing to compare with.
+func over(value, limit float64) float64 {
+	if limit == 0 {
+		return none
+	}
+	return value / limit
+}
+
 func (r *report) add(t table) { r.Tables = append(r.Tables, t) }
 
 func (r *report) atLeast(name string, got, want float64) {

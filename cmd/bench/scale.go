@@ -45,7 +45,7 @@ func (b *bench) scale(ctx context.Context) error {
 	b.report.add(t)
 	b.report.atMost("idle tick, ms", last[0], 5)
 	for i := 1; i < len(t.Columns); i++ {
-		b.report.atMost(fmt.Sprintf("%s, cost of an item at %d x at %d", t.Columns[i], b.scales[len(b.scales)-1], b.scales[0]), last[i]/first[i], 1.3)
+		b.report.atMost(fmt.Sprintf("%s, cost of an item at %d x at %d", t.Columns[i], b.scales[len(b.scales)-1], b.scales[0]), over(last[i], first[i]), 1.3)
 	}
 	return nil
 }
