@@ -109,7 +109,7 @@ func newWorld(t *testing.T) *world {
 	database := server.Database(t)
 	w.store = server.OpenURL(t, database)
 	w.config = config{
-		BotToken: testBotToken, TelegramAPI: telegramAPI.URL, PublicURL: w.app, WebhookSecret: testSecret, MaxWebhooks: 40,
+		BotToken: testBotToken, TelegramAPI: telegramAPI.URL, PublicURL: w.app, WebhookSecret: testSecret, MaxWebhooks: 40, SendRate: 26,
 		CryptoPayToken: testPayToken, CryptoPayAPI: payAPI.URL + "/api", CryptoPayAssets: []string{"USDT", "TON"},
 		DatabaseURL: secret(w.throughProxy(database)), WebConns: 8, WorkConns: 7, AcquireTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
 		Catalogue: w.writeCatalogue(), Listen: app, Operations: sharedListener, Timezone: "UTC", LogLevel: "debug",
