@@ -40,7 +40,7 @@ func apart(t *testing.T) bool {
 	switch {
 	case os.Getenv(insideVariable) != "":
 		return true
-	case os.Geteuid() != 0:
+	case os.Geteuid() != 0: // namespaces of one's own are not enough: it mounts, and makes a control group
 		t.Skip("booting a machine needs root")
 	}
 	must(t, prepare(t.Context()))
