@@ -102,6 +102,9 @@ func (s *Store) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "sallyport " + s.cfg.Name
 	}
+	// Each statement is planned once for a connection: planning those with arrays anew
+	// each time costs several times what they do.
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	config.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(s.cfg.StatementTimeout.Milliseconds())
 	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(s.cfg.StatementTimeout.Milliseconds())
 	pool, err := pgxpool.NewWithConfig(ctx, config)
