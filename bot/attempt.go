@@ -23,38 +23,49 @@ const (
 	maxPause = 3 * time.Second
 )
 
-// try handles one update and stores what became of it.
-func (l *Lanes) try(ctx context.Context, u shop.Update) laneOutcome {
+// try handles one update and stores what became of it; keep says, once that is known,
+// whether to keep the lane for more.
+func (l *Lanes) try(ctx context.Context, u shop.Update, keep func() bool) laneState {
 	start := time.Now()
 	if u.Attempt == 0 {
 		l.waited.Observe(start.Sub(u.ReceivedAt).Seconds())
 	}
 	state, after, err := l.handle(ctx, u)
 	if ctx.Err() != nil {
-		return laneEmpty // handed back: it stays as it was
+		return laneIdle // handed back: it stays as it was
 	}
 	l.handled.WithLabelValues(u.Kind, state).Observe(time.Since(start).Seconds())
 	l.report(u, state, time.Since(start), err)
-	if err := l.store(ctx, u, state, after, err); err != nil {
+	store, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("no answer from the inbox"))
+	defer cancel()
+	left := laneIdle
+	if state == "retry" {
+		err = l.cfg.Inbox.RetryUpdate(store, u.ID, l.cfg.Holder, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
+	} else {
+		left, err = l.end(store, u, state, reasonOf(err), keep())
+	}
+	switch {
+	case err != nil:
 		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.NamedError("err", err))
 		time.AfterFunc(maxPause, func() { l.Wake(u.Lane) }) // it is handled once more
 		return laneLost
-	}
-	if state == "retry" {
+	case state == "retry":
 		time.AfterFunc(after, func() { l.Wake(u.Lane) })
-		return laneEmpty
 	}
-	return nextDue
+	return left
 }
 
-// store keeps what became of an update, within the lane's lease.
-func (l *Lanes) store(ctx context.Context, u shop.Update, state string, after time.Duration, err error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("no answer from the inbox"))
-	defer cancel()
-	if state == "retry" {
-		return l.cfg.Inbox.RetryUpdate(ctx, u.ID, l.cfg.Holder, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
+// end closes an update, within the lane's lease, and gives the lane back unless it is
+// to be kept.
+func (l *Lanes) end(ctx context.Context, u shop.Update, state, reason string, keep bool) (laneState, error) {
+	if keep {
+		return laneHeld, l.cfg.Inbox.CloseUpdate(ctx, u.ID, l.cfg.Holder, state, reason)
 	}
-	return l.cfg.Inbox.CloseUpdate(ctx, u.ID, l.cfg.Holder, state, reasonOf(err))
+	more, err := l.cfg.Inbox.CloseLane(ctx, u.Lane, u.ID, l.cfg.Holder, state, reason)
+	if more {
+		return laneDue, err
+	}
+	return laneGiven, err
 }
 
 func (l *Lanes) handle(ctx context.Context, u shop.Update) (state string, after time.Duration, err error) {

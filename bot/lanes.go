@@ -22,6 +22,8 @@ type Inbox interface {
 	ReleaseLane(ctx context.Context, lane int64, holder string) (more bool, err error)
 	// CloseUpdate ends an update of a lane that holder holds as "done", "stale" or "dead".
 	CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error
+	// CloseLane does that and gives the lane back, at once.
+	CloseLane(ctx context.Context, lane, id int64, holder, state, reason string) (more bool, err error)
 	// RetryUpdate lets an update of a lane that holder holds wait; fault counts
 	// the try as one that failed for a fault of ours.
 	RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error
@@ -158,49 +160,64 @@ func (l *Lanes) worker(ctx, hard context.Context) {
 // due or ctx ends; what is in hand then goes on until hard ends. What else waits shows
 // when the lane is given back.
 func (l *Lanes) work(ctx, hard context.Context, lane int64) {
-	outcome := laneEmpty
-	if ctx.Err() == nil {
-		outcome = l.next(hard, lane)
+	left := laneHeld
+	for n := 1; left == laneHeld; n++ {
+		left = l.next(ctx, hard, lane, n == turnLength)
 	}
-	for n := 1; n < turnLength && outcome == nextDue && l.woken(lane) && ctx.Err() == nil; n++ {
-		outcome = l.next(hard, lane)
-	}
-	if outcome == laneLost {
+	switch left {
+	case laneLost:
 		l.forget(lane) // its lease runs out by itself
-		return
+	case laneGiven, laneDue:
+		l.rest(lane, left == laneDue)
+	default:
+		l.rest(lane, l.release(ctx, lane))
 	}
-	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+}
+
+// next handles the lane's first update, and keeps the lane if there is more to do and
+// this is not its last for now.
+func (l *Lanes) next(ctx, hard context.Context, lane int64, last bool) laneState {
+	if ctx.Err() != nil {
+		return laneIdle
+	}
+	u, ok := l.claim(hard, lane)
+	if !ok {
+		return laneIdle
+	}
+	return l.try(hard, u, func() bool { return !last && ctx.Err() == nil && l.woken(lane) })
+}
+
+// laneState says what a try leaves of the lane.
+type laneState int
+
+const (
+	laneHeld  laneState = iota // ours, and there is more to do
+	laneIdle                   // ours, and nothing is due
+	laneGiven                  // given back
+	laneDue                    // given back, though more has come
+	laneLost                   // what became of the update could not be stored
+)
+
+// claim takes the lane's first update.
+func (l *Lanes) claim(ctx context.Context, lane int64) (shop.Update, bool) {
+	ctx, cancel := context.WithTimeoutCause(ctx, claimBudget, errors.New("no answer from the inbox"))
 	defer cancel()
-	more, err := l.cfg.Inbox.ReleaseLane(release, lane, l.cfg.Holder)
+	u, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, lane, l.cfg.Holder, lease)
+	if err != nil {
+		l.cfg.Logger.Warn("lane not claimed", zap.NamedError("err", err))
+	}
+	return u, ok
+}
+
+// release gives the lane back, also when ctx has ended, and reports whether it has more.
+func (l *Lanes) release(ctx context.Context, lane int64) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
+	defer cancel()
+	more, err := l.cfg.Inbox.ReleaseLane(ctx, lane, l.cfg.Holder)
 	if err != nil {
 		l.cfg.Logger.Warn("lane not released", zap.NamedError("err", err)) // its lease runs out by itself
 	}
-	l.rest(lane, more)
-}
-
-// laneOutcome says how to go on with a lane.
-type laneOutcome int
-
-const (
-	nextDue   laneOutcome = iota // there may be another update
-	laneEmpty                    // none is due
-	laneLost                     // what became of an update could not be stored
-)
-
-// next handles the lane's first update.
-func (l *Lanes) next(ctx context.Context, lane int64) laneOutcome {
-	claim, cancel := context.WithTimeoutCause(ctx, claimBudget, errors.New("no answer from the inbox"))
-	defer cancel()
-	update, ok, err := l.cfg.Inbox.ClaimUpdate(claim, lane, l.cfg.Holder, lease)
-	switch {
-	case err != nil:
-		l.cfg.Logger.Warn("lane not claimed", zap.NamedError("err", err))
-		return laneEmpty
-	case !ok:
-		return laneEmpty
-	default:
-		return l.try(ctx, update)
-	}
+	return more
 }
 
 // woken says whether an update of the lane has come since the last look, and takes note.

@@ -52,6 +52,7 @@ func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
 	leased := make(map[int64]bool, len(claims))
 	heads := make(map[int64]updateRow, len(claims))
 	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
 	queueLeases(&batch, claims, leased)
 	queueLook(&batch, claims, heads)
 	err := s.use(ctx, "claim updates", func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -166,38 +167,53 @@ func (s *Store) ReleaseLane(ctx context.Context, lane int64, holder string) (mor
 	return r.more, nil
 }
 
-// releaseLanes gives lanes back and then looks: whoever brings an update too late for
-// the look finds the lane free, at the latest when this is committed. It does not wait
-// for the disk: a lease that comes back with a crash of the database ends by itself.
+// releaseLanes does not wait for the disk: a lease that comes back with a crash of the
+// database ends by itself.
 func (s *Store) releaseLanes(ctx context.Context, releases []*release) error {
-	releases, again := apart(releases, func(r *release) int64 { return r.lane })
+	var batch pgx.Batch
+	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+	queueReleases(&batch, releases)
+	return s.use(ctx, "release lanes", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+}
+
+// queueReleases gives lanes back and then looks: whoever brings an update too late for
+// the look finds the lane free, at the latest when this is committed.
+func queueReleases(batch *pgx.Batch, releases []*release) {
+	if len(releases) == 0 {
+		return
+	}
+	slices.SortFunc(releases, func(a, b *release) int { return cmp.Compare(a.lane, b.lane) })
 	lanes, holders := make([]int64, len(releases)), make([]string, len(releases))
 	for i, r := range releases {
 		lanes[i], holders[i] = r.lane, r.holder
 	}
-	given, due := make(map[int64]bool, len(releases)), make(map[int64]bool)
-	var batch pgx.Batch
-	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+	given, due := make(map[int64]string, len(releases)), make(map[int64]bool)
 	batch.Queue(`
 		DELETE FROM lanes USING unnest($1::bigint[], $2::text[]) AS releases (lane, holder)
 		WHERE lanes.lane = releases.lane AND lanes.holder = releases.holder
-		RETURNING lanes.lane`, lanes, holders).Query(into(given))
+		RETURNING lanes.lane, lanes.holder`, lanes, holders).Query(func(rows pgx.Rows) error {
+		var lane int64
+		var holder string
+		_, err := pgx.ForEachRow(rows, []any{&lane, &holder}, func() error {
+			given[lane] = holder
+			return nil
+		})
+		return err
+	})
 	batch.Queue(`
 		SELECT releases.lane FROM unnest($1::bigint[]) AS releases (lane)
 		CROSS JOIN LATERAL (
 			SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' ORDER BY arrival LIMIT 1
 		) head
-		WHERE head.run_after <= now()`, lanes).Query(into(due))
-	err := s.use(ctx, "release lanes", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.SendBatch(ctx, &batch).Close()
+		WHERE head.run_after <= now()`, lanes).Query(func(rows pgx.Rows) error {
+		err := into(due)(rows)
+		for _, r := range releases {
+			r.more = given[r.lane] == r.holder && due[r.lane]
+		}
+		return err
 	})
-	for _, r := range releases {
-		r.more = given[r.lane] && due[r.lane]
-	}
-	if err == nil && len(again) > 0 {
-		return s.releaseLanes(ctx, again)
-	}
-	return err
 }
 
 // closing is the end of an update.
@@ -205,12 +221,26 @@ type closing struct {
 	id                    int64
 	holder, state, reason string
 	closed                bool
+	then                  *release // nil if the lane is kept
 }
 
 // CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
 // done. It returns shop.ErrLaneLost if holder does not hold the update's lane any more.
 func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
-	c := &closing{id: id, holder: holder, state: state, reason: reason}
+	return s.close(ctx, &closing{id: id, holder: holder, state: state, reason: reason})
+}
+
+// CloseLane ends an update as CloseUpdate does and gives its lane back as ReleaseLane
+// does, at once.
+func (s *Store) CloseLane(ctx context.Context, lane, id int64, holder, state, reason string) (more bool, err error) {
+	c := &closing{id: id, holder: holder, state: state, reason: reason, then: &release{lane: lane, holder: holder}}
+	if err := s.close(ctx, c); err != nil {
+		return false, err
+	}
+	return c.then.more, nil
+}
+
+func (s *Store) close(ctx context.Context, c *closing) error {
 	if err := s.closings.add(ctx, c); err != nil {
 		return err
 	}
@@ -225,6 +255,7 @@ func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason
 // little most of the time; for the same reason they ask for closed_at, not state.
 func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
 	var batch pgx.Batch
+	var releases []*release
 	for _, c := range closings {
 		batch.Queue(`
 			UPDATE inbox SET state = $3, error = $4, closed_at = now()
@@ -234,7 +265,11 @@ func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
 				c.closed = tag.RowsAffected() == 1
 				return nil
 			})
+		if c.then != nil {
+			releases = append(releases, c.then)
+		}
 	}
+	queueReleases(&batch, releases)
 	return s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.SendBatch(ctx, &batch).Close()
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/shop"
+	"sallyport/store"
 )
 
 // Everything about many lanes comes at once, from several holders: each lane has one
@@ -82,5 +83,39 @@ func TestManyLanesAreGivenBackTogether(t *testing.T) {
 	wg.Wait()
 	if n := count(t, s, `SELECT count(*) FROM lanes`); n != 0 {
 		t.Errorf("%d lanes are still held", n)
+	}
+}
+
+// The end of an update and of its holder's turn are one: only who holds the lane ends
+// either, and hears what has come meanwhile.
+func TestAnUpdateAndItsLaneEndTogether(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	add(t, s, 1, 5)
+	add(t, s, 2, 5)
+	hold(t, s, 5, "one")
+	if more, err := s.CloseLane(ctx, 5, 1, "two", "done", ""); more || !errors.Is(err, shop.ErrLaneLost) {
+		t.Errorf("two, without the lane: %t, %v", more, err)
+	}
+	if more, err := s.CloseLane(ctx, 5, 1, "one", "done", ""); !more || err != nil {
+		t.Errorf("one, with another waiting: %t, %v", more, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM lanes`); n != 0 {
+		t.Errorf("%d lanes are still held", n)
+	}
+	hold(t, s, 5, "two")
+	if more, err := s.CloseLane(ctx, 5, 2, "two", "dead", "why"); more || err != nil {
+		t.Errorf("two, with none waiting: %t, %v", more, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM inbox WHERE state = 'done' AND update_id = 1 OR state = 'dead' AND error = 'why'`); n != 2 {
+		t.Errorf("%d of 2 updates are ended as they should", n)
+	}
+}
+
+func hold(t *testing.T, s *store.Store, lane int64, holder string) {
+	t.Helper()
+	if _, ok, err := s.ClaimUpdate(t.Context(), lane, holder, time.Minute); !ok || err != nil {
+		t.Fatalf("%s claims lane %d: %t, %v", holder, lane, ok, err)
 	}
 }
