@@ -33,12 +33,12 @@ func NewDisplay(sender *Sender, dialogs Dialogs, texts *Texts, p Priority) *Disp
 // show makes screen the customer's live screen: in the message at, if that can
 // become it, else in a new one. The message it lived in before goes.
 func (d *Display) show(ctx context.Context, user shop.UserID, at int64, screen Screen) error {
-	old, _, err := d.dialogs.Dialog(ctx, user)
+	old, shown, err := d.dialogs.Dialog(ctx, user)
 	if err != nil {
 		return err
 	}
 	live, err := d.place(ctx, user, at, screen)
-	if err != nil {
+	if err != nil || old == live && shown == screen.Name {
 		return err
 	}
 	if err := d.dialogs.SaveDialog(ctx, user, live, screen.Name); err != nil {
