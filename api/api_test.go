@@ -165,6 +165,9 @@ func TestLaneIsTheUser(t *testing.T) {
 		`{"update_id":4,"message":{"chat":{"id":-7}}}`:                         {ID: 4, Lane: -7, Kind: "message"},
 		`{"update_id":5,"channel_post":{"chat":{"id":-7}}}`:                    {ID: 5, Lane: 0, Kind: "other"},
 		`{"update_id":6}`: {ID: 6, Kind: "other"},
+		`{"update_id":7,"message":null,"callback_query":{"from":null,"chat":{"id":9}}}`:                     {ID: 7, Lane: 9, Kind: "callback_query"},
+		`{"update_id":8,"channel_post":{"message":{"from":{"id":1}},"text":"\"message\":{}"},"message":{}}`: {ID: 8, Kind: "message"},
+		`{"\u0075pdate_id":9,"message":{"text":"}","from":{"x":{"id":3},"id":42}}}`:                         {ID: 9, Lane: 42, Kind: "message"},
 	} {
 		e := newEdge(t, 8)
 		if w := e.update(body); w.Code != 200 || len(e.updates) != 1 {
@@ -176,6 +179,21 @@ func TestLaneIsTheUser(t *testing.T) {
 		}
 		if len(e.woken) != 1 || e.woken[0] != want.Lane {
 			t.Errorf("woke %v", e.woken)
+		}
+	}
+}
+
+// What bears no id of ours, or one that is no id, is kept for an operator.
+func TestWhatCannotBeReadIsBuried(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		``, `{`, `[]`, `7`, `null`, `{"update_id":1} {}`, `{"message":{}}`, `{"update_id":"1"}`, `{"update_id":1.5}`, `{"update_id":1e3}`,
+		`{"update_id":0}`, `{"update_id":99999999999999999999}`, `{"update_id":1,"message":5}`, `{"update_id":1,"message":{"from":"me"}}`,
+		`{"update_id":1,"message":{"from":{"id":"42"}}}`, `{"update_id":1,"message":{"chat":{}}}`,
+	} {
+		e := newEdge(t, 8)
+		if w := e.update(body); w.Code != 200 || len(e.updates) != 0 || len(e.letters) != 1 {
+			t.Errorf("%s: %d, %d updates, %d letters", body, w.Code, len(e.updates), len(e.letters))
 		}
 	}
 }
