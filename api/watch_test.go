@@ -242,6 +242,7 @@ func TestWhatCouldNotBeToldIsToldAtItsEnd(t *testing.T) {
 	s.is("telegram", api.StateFail, "telegram_unreachable")
 	s.looksOn()
 	s.is("telegram", api.StateOK, "")
+	s.looksOn() // who had looked before could else tell what they saw
 	set(nil)
 	s.tells("ends telegram telegram_unreachable")
 }
