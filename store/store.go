@@ -27,7 +27,7 @@ import (
 // Config describes one pool of connections.
 type Config struct {
 	URL              string
-	Name             string        // of the pool: "web" or "work"
+	Name             string        // of the pool: "deliveries", "dialogs" or "work"
 	MaxConns         int32         // default 8
 	MinConns         int32         // kept open when idle
 	AcquireTimeout   time.Duration // default 2 s

@@ -36,8 +36,8 @@ const (
 	live    role = "live"    // the whole bot, which answers
 )
 
-// targetConns is how many connections to the database a target has, and webConns how many
-// the product has for deliveries and dialogs.
+// targetConns is how many connections to the database a target has; the product has half
+// of them for deliveries and half for dialogs.
 const targetConns = 8
 
 // targetCommand is a server that is measured, in a process of its own.
@@ -142,19 +142,26 @@ func (c targetCommand) plain(ctx context.Context) (http.Handler, error) {
 // product is the product's own receiver, with as much behind it as the role says.
 func (c targetCommand) product(ctx context.Context, g *errgroup.Group) (http.Handler, error) {
 	metrics := prometheus.NewRegistry()
-	inbox, err := store.Open(ctx, store.Config{URL: c.Database, Name: "web", MaxConns: targetConns, MinConns: 1, Metrics: metrics})
+	open := func(name string) (*store.Store, error) {
+		return store.Open(ctx, store.Config{URL: c.Database, Name: name, MaxConns: targetConns / 2, MinConns: 1, Metrics: metrics})
+	}
+	deliveries, err := open("deliveries")
 	if err != nil {
 		return nil, err
 	}
-	config := api.Config{Secret: secret, Inbox: inbox, Wake: func(int64) {}, Health: api.NewHealth("bench"), Metrics: metrics}
+	config := api.Config{Secret: secret, Inbox: deliveries, Wake: func(int64) {}, Health: api.NewHealth("bench"), Metrics: metrics}
 	if c.Role != stored {
+		dialogs, err := open("dialogs")
+		if err != nil {
+			return nil, err
+		}
 		handle := func(context.Context, shop.Update) error { return nil }
 		if c.Role == live {
-			if handle, err = c.answers(inbox); err != nil {
+			if handle, err = c.answers(dialogs); err != nil {
 				return nil, err
 			}
 		}
-		lanes := bot.NewLanes(bot.LanesConfig{Inbox: inbox, Handle: handle, Holder: "bench", Stop: time.Second, Metrics: metrics})
+		lanes := bot.NewLanes(bot.LanesConfig{Inbox: dialogs, Handle: handle, Holder: "bench", Stop: time.Second, Metrics: metrics})
 		g.Go(func() error { return lanes.Run(ctx) })
 		config.Wake = lanes.Wake
 	}

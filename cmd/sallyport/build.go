@@ -38,7 +38,9 @@ type program struct {
 	catalogue  atomic.Pointer[shop.Catalogue]
 	nodes      atomic.Pointer[[]*xray.Node] // of the catalogue
 	refused    atomic.Pointer[error]        // why the last reload of it failed; nil if it did not
-	web, work  *store.Store
+	deliveries *store.Store                 // what others wait for us to take
+	dialogs    *store.Store
+	work       *store.Store
 	client     *bot.Client
 	cryptobot  *cryptobot.Client
 	stars      *stars.Client
@@ -118,7 +120,10 @@ func (p *program) buildStores(ctx context.Context) error {
 		return s, nil
 	}
 	var err error
-	if p.web, err = open("web", p.config.WebConns); err != nil {
+	if p.deliveries, err = open("deliveries", p.config.WebConns/2); err != nil {
+		return err
+	}
+	if p.dialogs, err = open("dialogs", p.config.WebConns-p.config.WebConns/2); err != nil {
 		return err
 	}
 	p.work, err = open("work", p.config.WorkConns)
@@ -142,8 +147,8 @@ func (p *program) buildOutside(context.Context) error {
 	return nil
 }
 
-// buildShop makes two shops, alike but for the pool that they read and write
-// through, so that background work cannot starve the dialogs.
+// buildShop makes three shops, alike but for the pool that they read and write
+// through: background work cannot starve the dialogs, nor dialogs the deliveries.
 func (p *program) buildShop(context.Context) error {
 	zone, err := time.LoadLocation(p.config.Timezone)
 	if err != nil {
@@ -162,10 +167,12 @@ func (p *program) buildShop(context.Context) error {
 			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: func(c shop.NodeCheck) { p.checks.checked(c, p.nodeNames) },
 		})
 	}
-	web := shopOver(p.web)
-	p.front = bot.New(web, p.client, bot.NewDisplay(sender, p.web, texts, bot.Reply))
+	front := func(s *store.Store) *bot.Bot {
+		return bot.New(shopOver(s), p.client, bot.NewDisplay(sender, s, texts, bot.Reply))
+	}
+	p.front = front(p.dialogs)
 	p.lanes = bot.NewLanes(bot.LanesConfig{
-		Inbox: p.web, Handle: p.front.Handle, Holder: p.holder, Stop: stopWorking,
+		Inbox: p.dialogs, Handle: p.front.Handle, Holder: p.holder, Stop: stopWorking,
 		Logger: p.log.Named("lanes"), Metrics: p.metrics,
 	})
 	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
@@ -176,7 +183,7 @@ func (p *program) buildShop(context.Context) error {
 		Fresh: 4 * p.config.AlertAfter, Moved: 20 * p.config.AlertAfter, Behind: 2 * p.config.AlertAfter,
 		Logger: p.log.Named("webhook"), Metrics: p.metrics,
 	})
-	p.buildEdge(web)
+	p.buildEdge(shopOver(p.deliveries), front(p.deliveries))
 	p.buildWatch(sender, texts)
 	return nil
 }
@@ -202,15 +209,15 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	return w, nil
 }
 
-func (p *program) buildEdge(web *shop.Shop) {
+func (p *program) buildEdge(s *shop.Shop, till *bot.Bot) {
 	for _, prober := range []**store.Prober{&p.pinger, &p.prober} {
 		*prober = store.NewProber(string(p.config.DatabaseURL))
 		p.onClose((*prober).Close)
 	}
 	p.health = api.NewHealth(version, p.probes()...)
 	p.edge = api.New(api.Config{
-		Secret: string(p.config.WebhookSecret), Inbox: p.web, Wake: p.lanes.Wake, Checkout: p.front.Checkout,
-		Payment: p.readPayment, Settle: web.Settle, Health: p.health,
+		Secret: string(p.config.WebhookSecret), Inbox: p.deliveries, Wake: p.lanes.Wake, Checkout: till.Checkout,
+		Payment: p.readPayment, Settle: s.Settle, Health: p.health,
 		Proxies: p.config.proxies(), Gate: api.Gate(p.config.Gate),
 		Logger: p.log.Named("edge"), Metrics: p.metrics,
 	})

@@ -76,7 +76,7 @@ func (p *program) hearSecrets(ctx context.Context) {
 	tick := time.NewTicker(hearEvery)
 	defer tick.Stop()
 	for {
-		if digests, err := p.web.Secrets(ctx, secretGrace); err == nil { // otherwise those known stay
+		if digests, err := p.deliveries.Secrets(ctx, secretGrace); err == nil { // otherwise those known stay
 			p.edge.Accept(digests)
 		}
 		select {

@@ -127,7 +127,7 @@ func TestBarsTellAKeptPromiseFromABrokenOne(t *testing.T) {
 	}
 	bad := report{phases: []figures{good.phases[0], {
 		phase: good.phases[1].phase, webhook: times{2 * time.Second}, reply: times{2 * time.Second}, failed: 1, unwell: 1,
-		hold: map[string]span{"web": {upTo: time.Second, known: true}}, done: time.Minute,
+		hold: map[string]span{"dialogs": {upTo: time.Second, known: true}}, done: time.Minute,
 	}}, bursts: times{2 * time.Second}, lost: []string{"a payment"}}
 	for _, b := range bars(bad) {
 		if b.kept {
