@@ -23,6 +23,9 @@ const (
 	cleanEvery  = 10 * time.Minute
 	// dayPass is how long the plan lasts that customers buy.
 	dayPass = 24 * time.Hour
+	// passable is how long it lasts at least: beyond the longest fault of a short run,
+	// so that the key still comes before the end.
+	passable = 8 * time.Second
 	// fastest is the shortest period set: any shorter and the run would measure the
 	// queue of jobs.
 	fastest = 500 * time.Millisecond

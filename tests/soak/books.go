@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -80,18 +82,56 @@ func (s *subject) settle(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	for {
-		n, err := s.count(ctx, `
-			SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
-				+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'notify', 'open_invoice') AND finalized_at IS NULL)
-				+ (SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL)`)
-		owed := n + s.world.Telegram.Pending() + s.world.CryptoPay.Pending()
-		if err == nil && owed == 0 {
+		owed := s.owed(ctx)
+		if owed == nil {
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d updates, jobs and orders are still owed, %w", owed, err)
+			return fmt.Errorf("still owed: %w", owed)
 		}
 	}
+}
+
+// owed says what is still under way, nil if nothing is.
+func (s *subject) owed(ctx context.Context) error {
+	n, err := s.count(ctx, `
+		SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'notify', 'open_invoice') AND finalized_at IS NULL)
+			+ (SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL)`)
+	if err != nil {
+		return err
+	}
+	if told := s.world.Telegram.Pending() + s.world.CryptoPay.Pending(); n+told > 0 {
+		return fmt.Errorf("%d updates, jobs and orders, %d deliveries outside", n, told)
+	}
+	entitled, err := s.count(ctx, `SELECT count(*) FROM subscriptions WHERE status IN ('waiting', 'active')`)
+	if err != nil {
+		return err
+	}
+	let, err := s.letIn(ctx)
+	if err == nil && let != entitled {
+		err = fmt.Errorf("the VPN server lets %d in, %d are entitled", let, entitled)
+	}
+	return err
+}
+
+// letIn asks the VPN server itself how many it lets in.
+func (s *subject) letIn(ctx context.Context) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.world.Ready().ControlURL+"/xray/users", http.NoBody)
+	if err != nil {
+		return 0, fmt.Errorf("users of xray: %w", err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("users of xray: %w", err)
+	}
+	defer response.Body.Close()
+	var users []struct{ ID string }
+	if err := json.NewDecoder(response.Body).Decode(&users); err != nil {
+		return 0, fmt.Errorf("users of xray: %w", err)
+	}
+	return len(users), nil
 }

@@ -33,22 +33,24 @@ type buyer struct {
 	presses int
 }
 
-// buy orders, pays and waits for the key.
-func (b *buyer) buy(ctx context.Context) error {
+// visit orders and, unless the buyer leaves without, pays and waits for the key.
+func (b *buyer) visit(ctx context.Context, leaves bool) error {
 	var problems []error
 	for range walks {
 		page, err := b.order(ctx)
+		if err == nil && leaves {
+			return nil
+		}
 		if err == nil {
 			err = b.pay(page)
 		}
-		if err != nil { // the order may have run out meanwhile
-			problems = append(problems, err)
-			continue
+		if err == nil {
+			ctx, cancel := context.WithTimeout(ctx, keyLimit)
+			defer cancel()
+			_, err = b.person.See(ctx, "vless://")
+			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, keyLimit)
-		defer cancel()
-		_, err = b.person.See(ctx, "vless://")
-		return err
+		problems = append(problems, err) // the order may have run out meanwhile
 	}
 	return errors.Join(problems...)
 }

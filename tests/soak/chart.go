@@ -53,7 +53,7 @@ func (r record) panels() []panel {
 	return []panel{
 		{title: "Memory, MB", lines: []line{{"process (PSS)", of(memory, 1)}, {"Go heap", of(heap, 1)}}, note: r.ratio(memory)},
 		{title: "Goroutines", lines: []line{{"", of(goroutines, 1)}}, note: r.ratio(goroutines)},
-		{title: "Connections and open files", lines: []line{{"open files", of(files, 1)}, {"connections", of(connections, 1)}}, note: r.ratio(connections)},
+		{title: "Connections and files", lines: []line{{"open files", of(files, 1)}, {"connections", of(connections, 1)}}, note: r.ratio(connections)},
 		{title: "Inbox (kept 72 h), MB", lines: []line{{"", of(sizeOf+"inbox", thousandth)}}, note: r.ratio(sizeOf + "inbox")},
 		{title: "Jobs (kept 6 h), MB", lines: []line{{"", of(sizeOf+"river_job", thousandth)}}, note: r.ratio(sizeOf + "river_job")},
 		{title: "Other tables, MB", lines: []line{{"", rest}}, note: "none of them may grow"},
@@ -136,7 +136,7 @@ func (r record) described() string {
 // draw writes one panel.
 func (p panel) draw(b *strings.Builder, r record) {
 	fmt.Fprintf(b, `    <text class="name" x="4" y="16">%s</text><text class="note" x="4" y="32">%s</text>`+"\n", p.title, p.note)
-	fmt.Fprintf(b, `    <text class="note end" x="%d" y="32">`, plotLeft+plotWidth)
+	fmt.Fprintf(b, `    <text class="note end" x="%d" y="16">`, plotLeft+plotWidth)
 	for i, l := range p.lines {
 		fmt.Fprintf(b, `<tspan class="s%d" dx="8">%s</tspan>`, i, l.name)
 	}

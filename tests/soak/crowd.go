@@ -143,27 +143,24 @@ func (b *browser) look(ctx context.Context) error {
 // come is the nth visit of somebody who buys.
 func (c *crowd) come(ctx context.Context, n int) {
 	b := c.next(n)
-	if n%oneLeaves == oneLeaves/2-1 {
-		if _, err := b.order(ctx); err != nil {
-			c.complain("customer %d orders: %v", b.id, err)
-		}
-	} else {
-		b.stars = n%onePaysStar == 0
-		times := 1
-		if n%oneRenews == 1 {
-			times++
-		}
-		for range times {
-			if err := b.buy(ctx); err != nil {
-				c.complain("customer %d buys: %v", b.id, err)
-			}
+	b.stars = n%onePaysStar == 0
+	leaves := n%oneLeaves == oneLeaves/2-1
+	times := 1
+	if n%oneRenews == 1 {
+		times++
+	}
+	for range times {
+		if err := b.visit(ctx, leaves); err != nil {
+			c.complain("customer %d buys: %v", b.id, err)
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.presses += b.presses
 	b.presses = 0
-	c.gone = append(c.gone, b)
+	if !leaves { // who leaves without paying does not come back: their order runs out
+		c.gone = append(c.gone, b)
+	}
 }
 
 // next returns a new buyer, or the one who has been away the longest.

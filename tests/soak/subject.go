@@ -31,7 +31,7 @@ func start(ctx context.Context, o options) (*subject, error) {
 	s := &subject{options: o}
 	config := sandbox.Config{
 		Program: o.program, Env: o.environment(),
-		ShortPeriod: max(time.Second, o.compress(dayPass)).Round(time.Second),
+		ShortPeriod: max(passable, o.compress(dayPass)).Round(time.Second),
 	}
 	if o.log != "" {
 		file, err := os.Create(o.log)
@@ -132,7 +132,7 @@ func (s *subject) removed(ctx context.Context) (map[string]int, error) {
 		{"updates removed after 72 hours", keeps("inbox"), 0, deleted("inbox")},
 		{"jobs removed after 6 hours", keeps("river_job"), cleanerEvery, deleted("river_job")},
 		{"orders closed after 30 minutes", keeps("orders"), payable, `SELECT count(*) FROM orders WHERE status = 'expired'`},
-		{"customers whose access has ended", dayPass, 0, `SELECT count(*) FROM subscriptions WHERE status = 'expired'`},
+		{"customers whose access has ended", dayPass, passable, `SELECT count(*) FROM subscriptions WHERE status = 'expired'`},
 	} {
 		if s.options.compress(one.keeps)+one.slack+removedSlack > s.options.length {
 			continue
