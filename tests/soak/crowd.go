@@ -53,8 +53,8 @@ func (c *crowd) person(id int64) *sandbox.Person {
 	return c.world.Person(telegram.User{ID: id, FirstName: fmt.Sprint("Person", id), LanguageCode: "en"})
 }
 
-// run loads the shop until ctx ends; who is about to buy then, finishes.
-func (c *crowd) run(ctx context.Context) {
+// run loads the shop until ctx ends; who is about to buy then, finishes, unless life ends.
+func (c *crowd) run(ctx, life context.Context) {
 	var people sync.WaitGroup
 	defer people.Wait()
 	for n := range int64(browsers) {
@@ -63,7 +63,7 @@ func (c *crowd) run(ctx context.Context) {
 	tick := time.NewTicker(buyerEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		people.Go(func() { c.come(context.WithoutCancel(ctx), n) })
+		people.Go(func() { c.come(life, n) })
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

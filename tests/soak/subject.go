@@ -79,14 +79,14 @@ func (s *subject) soak(ctx context.Context) (r record, err error) {
 	defer stop()
 	g, run := errgroup.WithContext(run)
 	g.Go(func() error { return c.run(run) })
-	g.Go(func() error { people.run(run); return nil })
+	g.Go(func() error { people.run(run, ctx); return nil })
 	g.Go(func() error { return look.run(run, max(fastestSample, s.options.length/samples)) })
 	g.Go(func() (err error) { r.Troubles, err = s.trouble(run); return err })
 	if err := g.Wait(); err != nil {
 		return r, fmt.Errorf("%w; the shop said last:\n%s", err, s.world.ProductTail())
 	}
 	if ctx.Err() != nil {
-		return r, context.Cause(ctx)
+		return r, fmt.Errorf("%w; wrong until then: %s", context.Cause(ctx), strings.Join(people.wrong, ", "))
 	}
 	return r, s.conclude(ctx, &r, people, look)
 }
