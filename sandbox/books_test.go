@@ -54,7 +54,7 @@ func (b *books) owed() error {
 		{"updates in the inbox", b.count(`SELECT count(*) FROM inbox WHERE state = 'waiting'`)},
 		{"undelivered orders", b.count(`SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL`)},
 		{"jobs", b.count(`SELECT count(*) FROM river_job
-			WHERE kind IN ('converge_user', 'notify', 'open_invoice') AND finalized_at IS NULL`)},
+			WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL`)},
 	} {
 		if part.n > 0 {
 			return fmt.Errorf("%d %s", part.n, part.what)
@@ -267,7 +267,7 @@ func (b *books) checkInbox() {
 		b.t.Errorf("%d deliveries were not understood", n)
 	}
 	if n := b.count(`SELECT count(*) FROM river_job
-		WHERE kind IN ('converge_user', 'notify', 'open_invoice') AND state <> 'completed'`); n != 0 {
+		WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND state <> 'completed'`); n != 0 {
 		b.t.Errorf("%d jobs were given up", n)
 	}
 }

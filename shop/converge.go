@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,22 @@ func (s *Shop) Converge(ctx context.Context, id UserID) error {
 		return failed
 	}
 	return err
+}
+
+// ConvergeAll converges each of the users, some at a time, and returns the first error.
+// A node that is down keeps nobody from the others.
+func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
+	var mu sync.Mutex
+	var first error
+	_ = eachAtOnce(ids, func(id UserID) error {
+		if err := s.Converge(ctx, id); err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			first = cmp.Or(first, err)
+		}
+		return nil
+	})
+	return first
 }
 
 // tellNodes tells every node at once what the subscription says, and returns one

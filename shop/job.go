@@ -10,7 +10,7 @@ type Job interface {
 // JobKinds returns the kinds of all jobs.
 func JobKinds() []string {
 	var kinds []string
-	for _, j := range []Job{ConvergeUser{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}} {
+	for _, j := range []Job{ConvergeUser{}, ConvergeUsers{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}} {
 		kinds = append(kinds, j.Kind())
 	}
 	return kinds
@@ -19,6 +19,11 @@ func JobKinds() []string {
 // ConvergeUser makes every node agree with one user's subscription.
 type ConvergeUser struct {
 	UserID UserID `json:"user_id"`
+}
+
+// ConvergeUsers does that for many whose subscriptions changed together.
+type ConvergeUsers struct {
+	UserIDs []UserID `json:"user_ids"`
 }
 
 // OpenInvoice gets an order's invoice from the payment provider.
@@ -56,6 +61,9 @@ type CleanUp struct{}
 
 // Kind names the job in the queue.
 func (ConvergeUser) Kind() string { return "converge_user" }
+
+// Kind names the job in the queue.
+func (ConvergeUsers) Kind() string { return "converge_users" }
 
 // Kind names the job in the queue.
 func (OpenInvoice) Kind() string { return "open_invoice" }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/jackc/pgx/v5"
+
 	"sallyport/shop"
 	"sallyport/shop/shoptest"
 	"sallyport/store"
@@ -339,6 +341,55 @@ func TestExpiryShutsOutAndReturnBringsTheSameKeyBack(t *testing.T) {
 	w.must(w.Converge(t.Context(), anna))
 	if sub := w.sub(); sub.Access != first || !w.node.Has(first) {
 		t.Errorf("another key: %+v", sub)
+	}
+}
+
+// Many end together: all are shut out of every node that is up and told once, and none
+// of those who stay is touched.
+func TestManyEndTogether(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	other := shoptest.NewNode("nl1")
+	s := w.shopWith(w.node, other)
+	const many, gone = 250, 240
+	_, err := w.store.Pool().Exec(t.Context(), `INSERT INTO users (id, language) SELECT n, 'en' FROM generate_series(1, $1) n`, many)
+	w.must(err)
+	_, err = w.store.Pool().Exec(t.Context(), `
+		INSERT INTO subscriptions (user_id, plan, status, expires_at)
+		SELECT id, 'basic', 'active', CASE WHEN id <= $1 THEN $2::timestamptz ELSE $2::timestamptz + interval '1 hour' END FROM users WHERE id <= $3`,
+		gone, w.now(), many)
+	w.must(err)
+	w.must(s.CheckNode(t.Context(), w.node.Name()))
+	w.must(s.CheckNode(t.Context(), other.Name()))
+	if n, err := s.ExpireDue(t.Context()); n != gone || err != nil {
+		t.Errorf("%d ended, %v", n, err)
+	}
+	if n, err := s.ExpireDue(t.Context()); n != 0 || err != nil {
+		t.Errorf("%d ended again, %v", n, err)
+	}
+	if n := w.notices()["expired"]; n != gone {
+		t.Errorf("%d notices", n)
+	}
+	w.node.SetDown(true)
+	rows, err := w.store.Pool().Query(t.Context(), `SELECT args FROM river_job WHERE kind = 'converge_users' ORDER BY id`)
+	w.must(err)
+	jobs, err := pgx.CollectRows(rows, pgx.RowTo[shop.ConvergeUsers])
+	w.must(err)
+	for _, job := range jobs {
+		if err := s.ConvergeAll(t.Context(), job.UserIDs); shop.KindOf(err) != shop.KindUnavailable {
+			t.Errorf("with one node down: %v", err)
+		}
+	}
+	count := func(n *shoptest.Node) int { users, err := n.Count(t.Context()); w.must(err); return users }
+	if n := count(other); n != many-gone {
+		t.Errorf("the node that was up lets %d in", n)
+	}
+	w.node.SetDown(false)
+	for _, job := range jobs {
+		w.must(s.ConvergeAll(t.Context(), job.UserIDs))
+	}
+	if n := count(w.node); n != many-gone {
+		t.Errorf("the node that was down lets %d in", n)
 	}
 }
 

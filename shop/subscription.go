@@ -80,6 +80,9 @@ type Subscriptions interface {
 	// together with the jobs it returns. Nothing is stored when change returns
 	// the subscription as it was and no job.
 	ChangeSubscription(ctx context.Context, id UserID, change func(Subscription) (Subscription, []Job)) error
+	// ChangeSubscriptions gives change the locked subscriptions of those users who have
+	// one, and stores those that it returns, together with the jobs.
+	ChangeSubscriptions(ctx context.Context, ids []UserID, change func([]Subscription) ([]Subscription, []Job)) error
 	// Deliver stores what arrive makes of the locked subscription and marks the
 	// user's paid orders delivered; each that was not so before gets the job
 	// that announce returns, in the same transaction.
@@ -93,11 +96,12 @@ type Subscriptions interface {
 	DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]UserID, error)
 }
 
-// expireBatch bounds how many subscriptions one pass of ExpireDue ends.
-const expireBatch = 500
+// expireBatch bounds how many subscriptions end in one transaction: it should hold its
+// connection for some ten milliseconds.
+const expireBatch = 100
 
-// ExpireDue ends every subscription that is due, a batch at a time; each user's
-// end, their removal from the nodes and the word to them are one transaction.
+// ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
+// their removal from the nodes and the word to each are one transaction.
 // It returns how many it ended, and may be repeated safely; one that fails does not
 // keep the others from their end.
 func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
@@ -106,10 +110,12 @@ func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 		if err = errors.Join(err, readErr); readErr != nil {
 			return ended, err
 		}
-		for _, id := range due {
-			changeErr := s.store.ChangeSubscription(ctx, id, s.expireIfDue)
-			if err = errors.Join(err, changeErr); changeErr == nil {
-				ended++
+		n, batchErr := s.expire(ctx, due...)
+		ended += n
+		if batchErr != nil {
+			for _, id := range due {
+				n, oneErr := s.expire(ctx, id)
+				ended, err = ended+n, errors.Join(err, oneErr)
 			}
 		}
 		if err != nil || len(due) < expireBatch {
@@ -118,11 +124,25 @@ func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	}
 }
 
-func (s *Shop) expireIfDue(sub Subscription) (Subscription, []Job) {
-	if !sub.Due(s.now()) {
-		return sub, nil
+// expire ends the subscriptions of these users, if they are due.
+func (s *Shop) expire(ctx context.Context, ids ...UserID) (ended int, err error) {
+	err = s.store.ChangeSubscriptions(ctx, ids, func(subs []Subscription) (after []Subscription, jobs []Job) {
+		var users []UserID
+		for _, sub := range subs {
+			if sub.Due(s.now()) {
+				after, users = append(after, sub.Expire()), append(users, sub.UserID)
+				jobs = append(jobs, Notify{UserID: sub.UserID, Notice: NoticeExpired})
+			}
+		}
+		if ended = len(users); ended > 0 {
+			jobs = append(jobs, ConvergeUsers{UserIDs: users})
+		}
+		return after, jobs
+	})
+	if err != nil {
+		return 0, err
 	}
-	return sub.Expire(), []Job{ConvergeUser{UserID: sub.UserID}, Notify{UserID: sub.UserID, Notice: NoticeExpired}}
+	return ended, nil
 }
 
 // Profile is what a customer sees of their own.

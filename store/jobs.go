@@ -15,6 +15,7 @@ import (
 // host starves no other.
 const (
 	QueueAccess   = "access"   // nodes, for one user
+	QueueEnds     = "ends"     // nodes, for many users who need not wait
 	QueueMessages = "messages" // Telegram
 	QueuePayments = "payments" // the payment provider
 	QueueNodes    = "nodes"    // nodes, as a whole
@@ -26,6 +27,8 @@ func queueOf(j shop.Job) string {
 	switch j.(type) {
 	case shop.ConvergeUser:
 		return QueueAccess
+	case shop.ConvergeUsers:
+		return QueueEnds
 	case shop.Notify:
 		return QueueMessages
 	case shop.OpenInvoice, shop.PollInvoices, shop.SweepPayments:
@@ -40,7 +43,7 @@ func queueOf(j shop.Job) string {
 // periodic says whether one of a job's kind in the queue is enough.
 func periodic(j shop.Job) bool {
 	switch j.(type) {
-	case shop.ConvergeUser, shop.Notify, shop.OpenInvoice:
+	case shop.ConvergeUser, shop.ConvergeUsers, shop.Notify, shop.OpenInvoice:
 		return false
 	default:
 		return true

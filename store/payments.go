@@ -149,7 +149,7 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o sh
 	if tag.RowsAffected() != 1 {
 		return settlement, shop.ErrOrderPaid
 	}
-	if err := saveSubscription(ctx, tx, settlement.Subscription); err != nil {
+	if err := saveSubscriptions(ctx, tx, settlement.Subscription); err != nil {
 		return settlement, err
 	}
 	if err := post(ctx, tx, settlement.Posting); err != nil {

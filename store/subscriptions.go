@@ -61,13 +61,16 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subs
 	return row.subscription(), err
 }
 
-func saveSubscription(ctx context.Context, tx pgx.Tx, sub shop.Subscription) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE subscriptions
-		SET plan = $2, status = $3, expires_at = $4, waiting_since = $5, delay_told = $6, updated_at = now()
-		WHERE user_id = $1`,
-		sub.UserID, sub.Plan, sub.Status, nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold)
-	return err
+func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription) error {
+	var batch pgx.Batch
+	for _, sub := range subs {
+		batch.Queue(`
+			UPDATE subscriptions
+			SET plan = $2, status = $3, expires_at = $4, waiting_since = $5, delay_told = $6, updated_at = now()
+			WHERE user_id = $1`,
+			sub.UserID, sub.Plan, sub.Status, nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 // ChangeSubscription stores what change makes of the locked subscription, together
@@ -80,9 +83,35 @@ func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change f
 		}
 		after, jobs := change(before)
 		if after != before {
-			if err := saveSubscription(ctx, tx, after); err != nil {
+			if err := saveSubscriptions(ctx, tx, after); err != nil {
 				return err
 			}
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+}
+
+// ChangeSubscriptions gives change the locked subscriptions of those users who have one,
+// and stores those that it returns, together with the jobs.
+func (s *Store) ChangeSubscriptions(ctx context.Context, ids []shop.UserID, change func([]shop.Subscription) ([]shop.Subscription, []shop.Job)) error {
+	return s.tx(ctx, "change subscriptions", func(ctx context.Context, tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+			FROM subscriptions WHERE user_id = ANY ($1)
+			ORDER BY user_id FOR UPDATE`, ids)
+		if err != nil {
+			return err
+		}
+		locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shop.Subscription, error) {
+			found, err := pgx.RowToStructByName[subscriptionRow](row)
+			return found.subscription(), err
+		})
+		if err != nil {
+			return err
+		}
+		after, jobs := change(locked)
+		if err := saveSubscriptions(ctx, tx, after...); err != nil {
+			return err
 		}
 		return s.enqueue(ctx, tx, jobs)
 	})
@@ -98,7 +127,7 @@ func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Su
 			return err
 		}
 		if after := arrive(before); after != before {
-			if err := saveSubscription(ctx, tx, after); err != nil {
+			if err := saveSubscriptions(ctx, tx, after); err != nil {
 				return err
 			}
 		}
