@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -25,8 +27,10 @@ func (s *Store) AddUpdate(ctx context.Context, u shop.Update) (fresh bool, err e
 	return a.fresh, nil
 }
 
-// addUpdates stores the batch in one statement, in its order.
+// addUpdates stores the batch in one statement, by number, as Telegram counts them: two
+// batches with the same updates would else wait for each other.
 func (s *Store) addUpdates(ctx context.Context, batch []*arrival) error {
+	slices.SortStableFunc(batch, func(a, b *arrival) int { return cmp.Compare(a.update.ID, b.update.ID) })
 	ids, lanes := make([]int64, len(batch)), make([]int64, len(batch))
 	kinds, bodies := make([]string, len(batch)), make([][]byte, len(batch))
 	first := make(map[int64]*arrival, len(batch)) // a second one in the batch is a redelivery
