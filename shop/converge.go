@@ -39,16 +39,39 @@ func (s *Shop) Converge(ctx context.Context, id UserID) error {
 	return err
 }
 
-// ConvergeAll converges each of the users, some at a time, and returns the first error.
-// A node that is down keeps nobody from the others.
+// ConvergeAll makes every node agree with those of the users whose subscriptions have
+// ended, some at a time, and converges the others. A node that is down keeps nobody from
+// another; the error is the first of each kind of work.
 func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
-	var mu sync.Mutex
+	subs, err := s.store.Subscriptions(ctx, ids)
+	if err != nil {
+		return err
+	}
+	failed := allAtOnce(subs, func(sub Subscription) error {
+		if sub.Granted() {
+			return nil
+		}
+		_, failed := s.tellNodes(ctx, sub)
+		return failed
+	})
+	if subs, err = s.store.Subscriptions(ctx, ids); err != nil {
+		return err
+	}
+	return cmp.Or(failed, allAtOnce(subs, func(sub Subscription) error { // who bought meanwhile is let in again
+		if !sub.Granted() {
+			return nil
+		}
+		return s.Converge(ctx, sub.UserID)
+	}))
+}
+
+// allAtOnce does all items, whatever becomes of the others, and returns the first error.
+func allAtOnce[T any](items []T, do func(T) error) error {
+	var once sync.Once
 	var first error
-	_ = eachAtOnce(ids, func(id UserID) error {
-		if err := s.Converge(ctx, id); err != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			first = cmp.Or(first, err)
+	_ = eachAtOnce(items, func(item T) error {
+		if err := do(item); err != nil {
+			once.Do(func() { first = err })
 		}
 		return nil
 	})

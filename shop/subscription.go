@@ -76,6 +76,8 @@ type Subscriptions interface {
 	// Subscription returns the user's subscription; a new one if they have
 	// bought nothing yet.
 	Subscription(ctx context.Context, id UserID) (Subscription, error)
+	// Subscriptions returns those that these users have.
+	Subscriptions(ctx context.Context, ids []UserID) ([]Subscription, error)
 	// ChangeSubscription stores what change makes of the locked subscription,
 	// together with the jobs it returns. Nothing is stored when change returns
 	// the subscription as it was and no job.

@@ -46,6 +46,28 @@ func (s *Store) Subscription(ctx context.Context, id shop.UserID) (sub shop.Subs
 	return sub, err
 }
 
+// Subscriptions returns those that these users have.
+func (s *Store) Subscriptions(ctx context.Context, ids []shop.UserID) (subs []shop.Subscription, err error) {
+	err = s.use(ctx, "read subscriptions", func(ctx context.Context, conn *pgxpool.Conn) error {
+		subs, err = subscriptions(ctx, conn, `
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+			FROM subscriptions WHERE user_id = ANY ($1)`, ids)
+		return err
+	})
+	return subs, err
+}
+
+func subscriptions(ctx context.Context, q querier, sql string, args ...any) ([]shop.Subscription, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (shop.Subscription, error) {
+		found, err := pgx.RowToStructByName[subscriptionRow](row)
+		return found.subscription(), err
+	})
+}
+
 // lockSubscription returns the user's subscription, created if absent, locked
 // until the transaction ends.
 func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subscription, error) {
@@ -95,17 +117,10 @@ func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change f
 // and stores those that it returns, together with the jobs.
 func (s *Store) ChangeSubscriptions(ctx context.Context, ids []shop.UserID, change func([]shop.Subscription) ([]shop.Subscription, []shop.Job)) error {
 	return s.tx(ctx, "change subscriptions", func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+		locked, err := subscriptions(ctx, tx, `
 			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
 			FROM subscriptions WHERE user_id = ANY ($1)
 			ORDER BY user_id FOR UPDATE`, ids)
-		if err != nil {
-			return err
-		}
-		locked, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shop.Subscription, error) {
-			found, err := pgx.RowToStructByName[subscriptionRow](row)
-			return found.subscription(), err
-		})
 		if err != nil {
 			return err
 		}
