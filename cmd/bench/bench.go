@@ -20,25 +20,26 @@ import (
 
 // size says how much is measured.
 type size struct {
-	rounds int           // of each figure; the median counts
-	warm   time.Duration // before each round
-	round  time.Duration
-	buys   int   // customers who pay and connect
-	orders int   // that are paid by callbacks
-	scales []int // subscriptions for the workers
-	starts int   // of the product
+	rounds  int           // of each figure; the median counts
+	warm    time.Duration // before each round
+	round   time.Duration
+	buys    int   // customers who pay and connect
+	orders  int   // that are paid by callbacks
+	scales  []int // subscriptions for the workers
+	leavers int   // subscriptions that end at once
+	starts  int   // of the product
 }
 
 func sizeOf(c allCommand) size {
 	s := size{
 		rounds: 3, warm: 200 * time.Millisecond, round: time.Second,
-		buys: 20, orders: 1000, scales: []int{1000, 10_000}, starts: 3,
+		buys: 20, orders: 1000, scales: []int{1000, 10_000}, leavers: 20_000, starts: 3,
 	}
 	if c.Long {
-		s.scales = append(s.scales, 100_000)
+		s.scales, s.leavers = append(s.scales, 100_000), 100_000
 	}
 	if c.Tiny {
-		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, starts: 1}
+		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, leavers: 200, starts: 1}
 	}
 	return s
 }

@@ -49,7 +49,7 @@ func (b *bench) connect(ctx context.Context) error {
 		}
 	}
 	due := make(chan time.Time, len(buys))
-	go metronome(time.Now(), buyRate, time.Duration(len(buys))*time.Second/buyRate, due)
+	go metronome(ctx, time.Now(), buyRate, time.Duration(len(buys))*time.Second/buyRate, due)
 	g, groupCtx := errgroup.WithContext(ctx)
 	for _, p := range buys {
 		at := <-due

@@ -111,7 +111,7 @@ func (l *load) open(ctx context.Context, perSecond int) (outcome, error) {
 	var all []time.Duration
 	due := make(chan time.Time, 1<<16)
 	first := time.Now().Add(10 * time.Millisecond)
-	go metronome(first, perSecond, l.warm+l.lasts, due)
+	go metronome(ctx, first, perSecond, l.warm+l.lasts, due)
 	err := l.drive(ctx, func(ctx context.Context, w *wire) error {
 		var times []time.Duration
 		for at := range due {
@@ -144,14 +144,14 @@ func (l *load) post(w *wire, n int64) error {
 	return err
 }
 
-// metronome sends each moment when it comes. It sleeps in a thread of its own: the
+// metronome sends each moment when it comes, until ctx ends. It sleeps in a thread of its own: the
 // runtime's timers are late by up to a millisecond.
-func metronome(first time.Time, perSecond int, lasts time.Duration, due chan<- time.Time) {
+func metronome(ctx context.Context, first time.Time, perSecond int, lasts time.Duration, due chan<- time.Time) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(due)
 	every := time.Second / time.Duration(perSecond)
-	for at := first; at.Sub(first) < lasts; at = at.Add(every) {
+	for at := first; at.Sub(first) < lasts && ctx.Err() == nil; at = at.Add(every) {
 		for wait := time.Until(at); wait > 0; wait = time.Until(at) {
 			span := syscall.NsecToTimespec(int64(wait))
 			_ = syscall.Nanosleep(&span, nil) // a signal that breaks it off starts the next

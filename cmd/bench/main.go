@@ -63,7 +63,7 @@ type allCommand struct {
 	Long      bool     `help:"Measure the workers with 100,000 subscriptions too."`
 	Tiny      bool     `help:"Measure hardly anything, in seconds: to see that the program runs."`
 	Profile   string   `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor's time of each target there."`
-	Only      []string `placeholder:"PART" help:"Measure these parts alone: ingest, slow, reply, idle, connect, settle, scale."`
+	Only      []string `placeholder:"PART" help:"Measure these parts alone: ingest, slow, reply, idle, connect, settle, scale, surge."`
 }
 
 // part is one thing that is measured.
@@ -83,6 +83,7 @@ func parts() []part {
 		{"connect", (*bench).connect},
 		{"settle", (*bench).settle},
 		{"scale", (*bench).scale},
+		{"surge", (*bench).surges},
 	}
 }
 

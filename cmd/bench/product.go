@@ -19,43 +19,48 @@ import (
 	"sallyport/sandbox/process"
 )
 
-// serve starts the product as an operator does, and returns how long it took until it
-// was ready.
-func (b *bench) serve(ctx context.Context) (time.Duration, error) {
+// start starts the product as an operator does, on the bench's own world unless the
+// settings say otherwise, and returns how long it took until it was ready.
+func (b *bench) start(ctx context.Context, settings ...string) (*process.Process, time.Duration, error) {
 	r := b.world.Ready()
 	app, err := url.Parse(r.AppURL)
 	if err != nil {
-		return 0, fmt.Errorf("address of the product: %w", err)
+		return nil, 0, fmt.Errorf("address of the product: %w", err)
 	}
 	said := &process.Tail{}
 	began := time.Now()
-	b.product, err = process.Start(process.Config{
+	product, err := process.Start(process.Config{
 		Path: b.sallyport, Args: []string{"serve"}, Dir: os.TempDir(), Output: said, Grace: 12 * time.Second,
-		Env: []string{
+		Env: append([]string{
 			"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir(), "TMPDIR=" + os.TempDir(),
 			"BOT_TOKEN=" + r.BotToken, "TELEGRAM_API=" + r.TelegramAPI, "PUBLIC_URL=" + r.AppURL, "WEBHOOK_SECRET=" + r.WebhookSecret,
 			"CRYPTOPAY_TOKEN=" + r.CryptoPayToken, "CRYPTOPAY_API=" + r.CryptoPayAPI,
 			"DATABASE_URL=" + r.DatabaseDirectURL, "CATALOGUE=" + r.Catalogue,
 			"LISTEN=" + app.Host, "OPERATIONS_LISTEN=shared",
-		},
+		}, settings...),
 	})
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	err = until(ctx, func() error { _, err := get(ctx, r.AppURL+"/readyz"); return err })
-	took := time.Since(began)
-	if err == nil {
-		err = until(ctx, func() error {
-			if !bytes.Contains(b.world.Telegram.WebhookInfo(), []byte(app.Host)) {
-				return errors.New("there is no webhook")
-			}
-			return nil
-		})
-	}
 	if err != nil {
-		return 0, fmt.Errorf("%w; it said\n%s", err, said)
+		product.Kill()
+		return nil, 0, fmt.Errorf("%w; it said\n%s", err, said)
 	}
-	return took, nil
+	return product, time.Since(began), nil
+}
+
+// serve starts the product and waits until it has its webhook.
+func (b *bench) serve(ctx context.Context) (took time.Duration, err error) {
+	if b.product, took, err = b.start(ctx); err != nil {
+		return 0, err
+	}
+	return took, until(ctx, func() error {
+		if !bytes.Contains(b.world.Telegram.WebhookInfo(), []byte(b.world.Ready().AppURL)) {
+			return errors.New("there is no webhook")
+		}
+		return nil
+	})
 }
 
 // ensureProduct sees that the product runs.
@@ -101,10 +106,8 @@ func (b *bench) idle(ctx context.Context) error {
 		}
 		starts = append(starts, ms(took))
 	}
-	select {
-	case <-time.After(b.round): // what only the start needs is given back
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := wait(ctx, b.round); err != nil { // what only the start needs is given back
+		return err
 	}
 	memory, err := memoryOf(b.product.Pid())
 	if err != nil {

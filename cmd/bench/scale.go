@@ -55,13 +55,8 @@ func (b *bench) scaled(ctx context.Context, n int) ([]float64, error) {
 	if err := b.world.Node.Restart(ctx); err != nil {
 		return nil, err
 	}
-	database, err := b.database(ctx)
+	database, err := b.subscribed(ctx, n)
 	if err != nil {
-		return nil, err
-	}
-	if err := sql(ctx, database, fmt.Sprintf(`INSERT INTO users (id, language) SELECT %d + n, 'en' FROM generate_series(0, %d - 1) n`, firstSubscriber, n),
-		`INSERT INTO subscriptions (user_id, plan, status, expires_at, updated_at)
-		SELECT id, 'basic', 'active', now() + interval '1 day', now() - interval '1 day' FROM users`, `ANALYZE`); err != nil {
 		return nil, err
 	}
 	w, err := b.workers(ctx, database)
@@ -70,6 +65,17 @@ func (b *bench) scaled(ctx context.Context, n int) ([]float64, error) {
 	}
 	defer w.close()
 	return w.measure(ctx, n)
+}
+
+// subscribed makes a database with n subscriptions.
+func (b *bench) subscribed(ctx context.Context, n int) (string, error) {
+	database, err := b.database(ctx)
+	if err != nil {
+		return "", err
+	}
+	return database, sql(ctx, database, fmt.Sprintf(`INSERT INTO users (id, language) SELECT %d + n, 'en' FROM generate_series(0, %d - 1) n`, firstSubscriber, n),
+		`INSERT INTO subscriptions (user_id, plan, status, expires_at, updated_at)
+		SELECT id, 'basic', 'active', now() + interval '1 day', now() - interval '1 day' FROM users`, `ANALYZE`)
 }
 
 // workers are the shop over one database and one node.
@@ -84,12 +90,7 @@ func (b *bench) workers(ctx context.Context, database string) (*workers, error) 
 	if err != nil {
 		return nil, err
 	}
-	x := b.world.Ready().Xray
-	node, err := xray.Dial(xray.Config{
-		Name: nodeName, Label: nodeName, API: x.APIDirect, Inbound: x.Inbound, Flow: x.Flow,
-		Endpoint: xray.Endpoint{Host: x.Host, Port: x.Port, ServerName: x.ServerName, PublicKey: x.PublicKey, ShortID: x.ShortID, Fingerprint: "chrome"},
-		Host:     outbound.New(outbound.Config{Name: nodeName, Timeout: 3 * time.Second, AtOnce: 16}),
-	})
+	node, err := b.dial()
 	if err != nil {
 		s.Close()
 		return nil, err
@@ -101,6 +102,16 @@ func (b *bench) workers(ctx context.Context, database string) (*workers, error) 
 		database: database,
 		close:    func() { s.Close(); _ = node.Close() }, // nothing is under way
 	}, nil
+}
+
+// dial returns the world's node.
+func (b *bench) dial() (*xray.Node, error) {
+	x := b.world.Ready().Xray
+	return xray.Dial(xray.Config{
+		Name: nodeName, Label: nodeName, API: x.APIDirect, Inbound: x.Inbound, Flow: x.Flow,
+		Endpoint: xray.Endpoint{Host: x.Host, Port: x.Port, ServerName: x.ServerName, PublicKey: x.PublicKey, ShortID: x.ShortID, Fingerprint: "chrome"},
+		Host:     outbound.New(outbound.Config{Name: nodeName, Timeout: 3 * time.Second, AtOnce: 16}),
+	})
 }
 
 // measure returns the tick that finds nothing to do, then per item: a full comparison
