@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/tests/load"
+
 	"golang.org/x/sync/errgroup"
 
 	"sallyport/sandbox"
@@ -25,8 +27,6 @@ const (
 	newcomers = 100
 	// greetings are how many customers arrive at once before the load.
 	greetings = 16
-	// patience is how long a buyer waits for the pay page before they press again.
-	patience = 3 * time.Second
 	// burstLimit is when a newcomer's answer is given up.
 	burstLimit = 30 * time.Second
 	// Ids of people.
@@ -48,7 +48,7 @@ type crowd struct {
 
 	mu     sync.Mutex
 	turn   int
-	buys   []*purchase
+	buys   []*load.Purchase
 	bought int // in this phase
 }
 
@@ -67,16 +67,16 @@ func newCrowd(ctx context.Context, s *subject, o options) (*crowd, error) {
 	}
 	var g errgroup.Group
 	g.SetLimit(greetings)
-	g.Go(func() error { return greet(ctx, person(s.world, bystander)) })
+	g.Go(func() error { return load.Greet(ctx, load.Person(s.world, bystander)) })
 	for n := range int64(customers) {
-		p := &customer{id: firstCustomer + n, person: person(s.world, firstCustomer+n)}
+		p := &customer{id: firstCustomer + n, person: load.Person(s.world, firstCustomer+n)}
 		c.people = append(c.people, p)
-		g.Go(func() error { return greet(ctx, p.person) })
+		g.Go(func() error { return load.Greet(ctx, p.person) })
 	}
 	for n := range int64(buyers) {
-		p := person(s.world, firstBuyer+n)
+		p := load.Person(s.world, firstBuyer+n)
 		c.buyers, c.buyerIDs = append(c.buyers, p), append(c.buyerIDs, firstBuyer+n)
-		g.Go(func() error { return choose(ctx, p) })
+		g.Go(func() error { return load.Choose(ctx, p) })
 	}
 	if err := g.Wait(); err != nil {
 		cancel()
@@ -86,42 +86,6 @@ func newCrowd(ctx context.Context, s *subject, o options) (*crowd, error) {
 		watchers.Go(func() { p.watch(life, s.world) })
 	}
 	return c, nil
-}
-
-func person(w *sandbox.World, id int64) *sandbox.Person {
-	return w.Person(telegram.User{ID: id, FirstName: fmt.Sprint("Person", id), LanguageCode: "en"})
-}
-
-// greet walks a person to the menu.
-func greet(ctx context.Context, p *sandbox.Person) error {
-	if err := p.Write("/start"); err != nil {
-		return err
-	}
-	if _, err := p.See(ctx, "Choose your language"); err != nil {
-		return err
-	}
-	return step(ctx, p, "English", "Fast and private")
-}
-
-// choose walks a person to the choice of how to pay.
-func choose(ctx context.Context, p *sandbox.Person) error {
-	if err := greet(ctx, p); err != nil {
-		return err
-	}
-	for _, s := range [][2]string{{"Buy access", "Choose a plan"}, {"Plus", "For how long?"}, {"30 days", "How would you like to pay?"}} {
-		if err := step(ctx, p, s[0], s[1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func step(ctx context.Context, p *sandbox.Person, label, want string) error {
-	if _, err := p.Press(label); err != nil {
-		return err
-	}
-	_, err := p.See(ctx, want)
-	return err
 }
 
 // begin forgets the presses so far.
@@ -156,10 +120,10 @@ func (c *crowd) one(n int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n%oneBuys == oneBuys/2 && len(c.buys) < len(c.buyers) {
-		b := &purchase{person: c.buyers[len(c.buys)], id: c.buyerIDs[len(c.buys)]}
+		b := load.NewPurchase(c.world, c.buyers[len(c.buys)], c.buyerIDs[len(c.buys)])
 		c.buys = append(c.buys, b)
 		c.bought++
-		go b.run(c.life, c.world)
+		go func() { _ = b.Run(c.life) }() // what is owed says so
 		return nil
 	}
 	c.turn++
@@ -171,7 +135,7 @@ func (c *crowd) owed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.buys {
-		if err := b.owed(); err != nil {
+		if err := b.Owed(); err != nil {
 			return err
 		}
 	}
@@ -184,7 +148,7 @@ func (c *crowd) owed() error {
 }
 
 // end returns the answers since begin.
-func (c *crowd) end() (took times, failed, bought int) {
+func (c *crowd) end() (took load.Times, failed, bought int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.people {
@@ -199,7 +163,7 @@ func (c *crowd) purchases() (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.buys {
-		if b.state() >= paid {
+		if b.Stage() >= load.Paid {
 			n++
 		}
 	}
@@ -211,8 +175,8 @@ func (c *crowd) keyless() (lost []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, b := range c.buys {
-		if b.state() == paid {
-			lost = append(lost, fmt.Sprintf("customer %d has paid and has no key", b.id))
+		if b.Stage() == load.Paid {
+			lost = append(lost, fmt.Sprintf("customer %d has paid and has no key", b.Buyer()))
 		}
 	}
 	return lost
@@ -226,7 +190,7 @@ func (c *crowd) burst(ctx context.Context, try int) (time.Duration, error) {
 	var g errgroup.Group
 	began := time.Now()
 	for n := range int64(newcomers) {
-		p := person(c.world, firstNewcomer+int64(try)*newcomers+n)
+		p := load.Person(c.world, firstNewcomer+int64(try)*newcomers+n)
 		g.Go(func() error {
 			if err := p.Write("/start"); err != nil {
 				return err
@@ -246,7 +210,7 @@ type customer struct {
 
 	mu     sync.Mutex
 	open   []press
-	took   times
+	took   load.Times
 	failed int
 }
 
@@ -282,7 +246,7 @@ func (p *customer) begin() {
 }
 
 // end gives up what has no answer yet: it is a press that failed.
-func (p *customer) end() (took times, failed int) {
+func (p *customer) end() (took load.Times, failed int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	failed = p.failed + len(p.open)

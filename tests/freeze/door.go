@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"sallyport/tests/load"
 )
 
 // door stands before the shop where Telegram delivers, and times each delivery.
@@ -19,7 +21,7 @@ type door struct {
 	next   *http.Transport
 
 	mu     sync.Mutex
-	took   times
+	took   load.Times
 	retold int
 }
 
@@ -66,7 +68,7 @@ func (d *door) begin() {
 }
 
 // end returns what was measured since begin.
-func (d *door) end() (took times, retold int) {
+func (d *door) end() (took load.Times, retold int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.took, d.retold

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/tests/load"
+
 	"go.uber.org/goleak"
 
 	"sallyport/sandbox"
@@ -50,8 +52,8 @@ func TestTheShopLosesNothingAndAnswersWhileXrayHangs(t *testing.T) {
 		t.Error("lost:", what)
 	}
 	hung := r.phases[1]
-	if n := hung.reply.over(worstBar) + hung.webhook.over(worstBar); n != 0 {
-		t.Errorf("%d presses took over %s while Xray hung, up to %s", n, worstBar, hung.reply.max())
+	if n := hung.reply.Over(worstBar) + hung.webhook.Over(worstBar); n != 0 {
+		t.Errorf("%d presses took over %s while Xray hung, up to %s", n, worstBar, hung.reply.Max())
 	}
 	if hung.failed+hung.retold+hung.unwell != 0 {
 		t.Errorf("%d presses failed, %d deliveries were not taken, /healthz failed %d times", hung.failed, hung.retold, hung.unwell)
@@ -85,27 +87,27 @@ func TestTheModelSellsWhileNothingIsWrong(t *testing.T) {
 
 func TestPartsOfTimes(t *testing.T) {
 	t.Parallel()
-	var all times
-	if all.p99() != 0 || all.max() != 0 {
+	var all load.Times
+	if all.P99() != 0 || all.Max() != 0 {
 		t.Error("no times have a length")
 	}
 	for n := range 200 {
 		all = append(all, time.Duration(200-n))
 	}
-	if all.p50() != 100 || all.p99() != 198 || all.max() != 200 || all.over(198) != 2 {
-		t.Errorf("%d %d %d %d", all.p50(), all.p99(), all.max(), all.over(198))
+	if all.P50() != 100 || all.P99() != 198 || all.Max() != 200 || all.Over(198) != 2 {
+		t.Errorf("%d %d %d %d", all.P50(), all.P99(), all.Max(), all.Over(198))
 	}
 }
 
 func TestHistogramsAreReadByDifference(t *testing.T) {
 	t.Parallel()
-	before := histogram{1: 10, 4: 20, beyond: 20}
-	after := histogram{1: 11, 4: 119, beyond: 120}
+	before := histogram{1: 10, 4: 20, load.Beyond: 20}
+	after := histogram{1: 11, 4: 119, load.Beyond: 120}
 	d := after.less(before)
 	if got := d.at(0.99); got.upTo != 4 || !got.known {
 		t.Errorf("99 of 100: %+v", got)
 	}
-	if got := d.at(1); got.upTo != beyond {
+	if got := d.at(1); got.upTo != load.Beyond {
 		t.Errorf("all: %+v", got)
 	}
 	if got := d.less(d).at(1); got.known {
@@ -115,27 +117,27 @@ func TestHistogramsAreReadByDifference(t *testing.T) {
 
 func TestBarsTellAKeptPromiseFromABrokenOne(t *testing.T) {
 	t.Parallel()
-	fine := times{10 * time.Millisecond}
+	fine := load.Times{10 * time.Millisecond}
 	good := report{phases: []figures{
 		{phase: phase{name: "calm"}, webhook: fine, reply: fine},
 		{phase: phase{name: "hung", hung: []sandbox.Target{sandbox.XrayTarget}}, webhook: fine, reply: fine, health: fine},
 	}, bursts: fine}
 	for _, b := range bars(good) {
-		if !b.kept {
-			t.Errorf("%s: %s", b.what, b.got)
+		if !b.Kept {
+			t.Errorf("%s: %s", b.What, b.Got)
 		}
 	}
 	bad := report{phases: []figures{good.phases[0], {
-		phase: good.phases[1].phase, webhook: times{2 * time.Second}, reply: times{2 * time.Second}, failed: 1, unwell: 1,
+		phase: good.phases[1].phase, webhook: load.Times{2 * time.Second}, reply: load.Times{2 * time.Second}, failed: 1, unwell: 1,
 		hold: map[string]span{"dialogs": {upTo: time.Second, known: true}}, done: time.Minute,
-	}}, bursts: times{2 * time.Second}, lost: []string{"a payment"}}
+	}}, bursts: load.Times{2 * time.Second}, lost: []string{"a payment"}}
 	for _, b := range bars(bad) {
-		if b.kept {
-			t.Errorf("%s: %s", b.what, b.got)
+		if b.Kept {
+			t.Errorf("%s: %s", b.What, b.Got)
 		}
 	}
 	var out bytes.Buffer
-	printBars(&out, bad)
+	load.PrintBars(&out, bars(bad))
 	if strings.Contains(out.String(), "pass") || !strings.Contains(out.String(), "MISS") {
 		t.Error(out.String())
 	}

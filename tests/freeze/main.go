@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"sallyport/tests/load"
 )
 
 // options say how much is done.
@@ -59,7 +61,7 @@ func run(ctx context.Context, o options, out io.Writer) (lost bool, err error) {
 		if shop, err = measure(ctx, o, out, startShop); err != nil {
 			return false, fmt.Errorf("the shop: %w", err)
 		}
-		printBars(out, shop)
+		load.PrintBars(out, bars(shop))
 	}
 	if o.only != "shop" {
 		o.bursts = 0

@@ -10,42 +10,15 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"sallyport/tests/load"
 )
-
-// times are measured ones.
-type times []time.Duration
-
-// at returns the time that the given part of all do not exceed, 0 of none.
-func (t times) at(part float64) time.Duration {
-	if len(t) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(t))
-	return sorted[max(0, int(math.Ceil(part*float64(len(sorted))))-1)]
-}
-
-func (t times) p50() time.Duration { return t.at(0.5) }
-func (t times) p99() time.Duration { return t.at(0.99) }
-func (t times) max() time.Duration { return t.at(1) }
-
-// over counts those above a limit.
-func (t times) over(limit time.Duration) (n int) {
-	for _, one := range t {
-		if one > limit {
-			n++
-		}
-	}
-	return n
-}
 
 // span is what a histogram knows of a time: it was at most this long.
 type span struct {
 	upTo  time.Duration
 	known bool
 }
-
-// beyond stands for a time that is longer than the last bucket.
-const beyond = time.Duration(math.MaxInt64)
 
 // histogram counts, by the upper bounds of its buckets, all that were at most as long.
 type histogram map[time.Duration]int
@@ -55,7 +28,7 @@ type pools map[string]struct{ wait, hold histogram }
 
 // scrape reads the histograms of the pools.
 func (s *subject) scrape(ctx context.Context) (pools, error) {
-	body, status, err := get(ctx, http.DefaultClient, s.world.Ready().AppURL+"/metrics")
+	body, status, err := load.Get(ctx, http.DefaultClient, s.world.Ready().AppURL+"/metrics")
 	if err != nil || status != http.StatusOK {
 		return nil, fmt.Errorf("metrics: %d %w", status, err)
 	}
@@ -67,7 +40,7 @@ func (s *subject) scrape(ctx context.Context) (pools, error) {
 			pool.wait, pool.hold = make(histogram), make(histogram)
 			found[m[2]] = pool
 		}
-		bound := beyond
+		bound := load.Beyond
 		if seconds, err := strconv.ParseFloat(m[3], 64); err == nil && !math.IsInf(seconds, 1) {
 			bound = time.Duration(seconds * float64(time.Second))
 		}
@@ -96,10 +69,10 @@ func (h histogram) less(earlier histogram) histogram {
 // at returns the bucket that holds the given part of all.
 func (h histogram) at(part float64) span {
 	bounds := slices.Sorted(maps.Keys(h))
-	if len(bounds) == 0 || h[beyond] == 0 {
+	if len(bounds) == 0 || h[load.Beyond] == 0 {
 		return span{}
 	}
-	rank := max(1, int(math.Ceil(part*float64(h[beyond]))))
+	rank := max(1, int(math.Ceil(part*float64(h[load.Beyond]))))
 	for _, bound := range bounds {
 		if h[bound] >= rank {
 			return span{upTo: bound, known: true}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/tests/load"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,7 +109,7 @@ func (m *model) start(ctx context.Context, door string) (end func() error, err e
 	m.tasks.Go(func() { _ = server.Serve(listener) })
 	m.tasks.Go(func() { <-life.Done(); _ = server.Close() })
 	for _, w := range workers() {
-		m.tasks.Go(func() { every(life, w.period/compression, func() { _ = w.run(m, life) }) })
+		m.tasks.Go(func() { load.Every(life, w.period/compression, func() { _ = w.run(m, life) }) })
 	}
 	return end, m.call(ctx, "setWebhook", url.Values{
 		"url": {door + m.world.Ready().WebhookPath}, "max_connections": {"100"}, "allowed_updates": {`["message","callback_query"]`},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"sallyport/tests/load"
+
 	"sallyport/sandbox"
 	"sallyport/sandbox/fault"
 )
@@ -69,12 +71,12 @@ func (p phase) end(w *sandbox.World) {
 // figures are what was measured in a phase.
 type figures struct {
 	phase    phase
-	webhook  times // until an update was acknowledged
-	reply    times // from the press to the answer and the screen, in the chat
-	failed   int   // presses refused, answered with an error or never
-	retold   int   // deliveries that were not acknowledged, and came again
+	webhook  load.Times // until an update was acknowledged
+	reply    load.Times // from the press to the answer and the screen, in the chat
+	failed   int        // presses refused, answered with an error or never
+	retold   int        // deliveries that were not acknowledged, and came again
 	bought   int
-	health   times
+	health   load.Times
 	unwell   int             // looks at /healthz that had no answer, or a bad one
 	wait     map[string]span // the longest one acquire in a hundred waited, by pool
 	hold     map[string]span // the longest a connection was held, by pool

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sallyport/tests/load"
 )
 
 const row = "%-16s %7s %7s %7s  %7s %7s %7s %6s %6s  %7s %6s  %-24s %-24s %7s %8s\n"
@@ -17,13 +19,13 @@ func printHead(out io.Writer) {
 }
 
 func printFigures(out io.Writer, f figures) {
-	done := brief(f.done)
+	done := load.Brief(f.done)
 	if f.owed != nil {
 		done = "never"
 	}
-	fmt.Fprintf(out, row, f.phase.name, brief(f.webhook.p50()), brief(f.webhook.p99()), brief(f.webhook.max()),
-		brief(f.reply.p50()), brief(f.reply.p99()), brief(f.reply.max()), fmt.Sprint(f.failed), fmt.Sprint(f.bought),
-		brief(f.health.p99()), fmt.Sprint(f.unwell), spans(f.wait), spans(f.hold), fmt.Sprint(f.waiting), done)
+	fmt.Fprintf(out, row, f.phase.name, load.Brief(f.webhook.P50()), load.Brief(f.webhook.P99()), load.Brief(f.webhook.Max()),
+		load.Brief(f.reply.P50()), load.Brief(f.reply.P99()), load.Brief(f.reply.Max()), fmt.Sprint(f.failed), fmt.Sprint(f.bought),
+		load.Brief(f.health.P99()), fmt.Sprint(f.unwell), spans(f.wait), spans(f.hold), fmt.Sprint(f.waiting), done)
 	if f.owed != nil {
 		fmt.Fprintf(out, "%-16s %v\n", "", f.owed)
 	}
@@ -32,22 +34,6 @@ func printFigures(out io.Writer, f figures) {
 	}
 	if f.retold > 0 {
 		fmt.Fprintf(out, "%-16s %d deliveries were not taken at once\n", "", f.retold)
-	}
-}
-
-// brief writes a time to two or three digits.
-func brief(d time.Duration) string {
-	switch {
-	case d == beyond:
-		return "more"
-	case d >= 10*time.Second:
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	case d >= time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d >= 10*time.Millisecond:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	default:
-		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
 	}
 }
 
@@ -63,16 +49,10 @@ func spans(all map[string]span) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if s := all[name]; s.known {
-			parts = append(parts, name+" "+strings.ReplaceAll(brief(s.upTo), " ", ""))
+			parts = append(parts, name+" "+strings.ReplaceAll(load.Brief(s.upTo), " ", ""))
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// bar is a promise and whether it was kept.
-type bar struct {
-	what, got string
-	kept      bool
 }
 
 // The promises.
@@ -87,7 +67,7 @@ const (
 )
 
 // bars judges what was measured of the shop.
-func bars(r report) (all []bar) {
+func bars(r report) (all []load.Bar) {
 	calm := r.calm()
 	for _, f := range r.phases {
 		if f.phase.outside() {
@@ -95,13 +75,13 @@ func bars(r report) (all []bar) {
 		}
 	}
 	if len(r.bursts) > 0 {
-		worst, late := times(r.bursts).max(), times(r.bursts).over(burstBar)
-		all = append(all, bar{
+		worst, late := load.Times(r.bursts).Max(), load.Times(r.bursts).Over(burstBar)
+		all = append(all, load.Judge(
 			fmt.Sprintf("%d newcomers at once are answered within %s, in all of %d tries", newcomers, burstBar, len(r.bursts)),
-			fmt.Sprintf("%d late, the last after %s", late, brief(worst)), late == 0,
-		})
+			fmt.Sprintf("%d late, the last after %s", late, load.Brief(worst)), late == 0,
+		))
 	}
-	return append(all, bar{"nothing is lost", fmt.Sprintf("%d", len(r.lost)), len(r.lost) == 0})
+	return append(all, load.Judge("nothing is lost", fmt.Sprintf("%d", len(r.lost)), len(r.lost) == 0))
 }
 
 // calm puts the calm phases together.
@@ -114,41 +94,30 @@ func (r report) calm() (calm figures) {
 	return calm
 }
 
-func outsideBars(calm, f figures) []bar {
+func outsideBars(calm, f figures) []load.Bar {
 	in := f.phase.name + ": "
-	all := []bar{pressBars(in+"p99 of the acknowledgement", calm.webhook, f.webhook)}
-	slow := f.webhook.over(worstBar)
+	all := []load.Bar{pressBars(in+"p99 of the acknowledgement", calm.webhook, f.webhook)}
+	slow := f.webhook.Over(worstBar)
 	if !f.deafness {
 		all = append(all, pressBars(in+"p99 of the reply", calm.reply, f.reply))
-		slow += f.reply.over(worstBar)
+		slow += f.reply.Over(worstBar)
 	}
 	held := longest(f.hold)
 	return append(all,
-		bar{in + "no press takes over 1 s", fmt.Sprint(slow), slow == 0},
-		bar{in + "no press fails", fmt.Sprint(f.failed + f.retold), f.failed+f.retold == 0},
-		bar{in + "/healthz answers within 1 s, always", fmt.Sprintf("%d failed, max %s", f.unwell, brief(f.health.max())), f.unwell == 0 && f.health.max() < healthBar},
-		bar{in + "no connection is held over 100 ms", "up to " + brief(held), held <= holdBar},
-		bar{in + "everything owed is done within 5 s", brief(f.done), f.owed == nil && f.done <= doneBar},
+		load.Judge(in+"no press takes over 1 s", fmt.Sprint(slow), slow == 0),
+		load.Judge(in+"no press fails", fmt.Sprint(f.failed+f.retold), f.failed+f.retold == 0),
+		load.Judge(in+"/healthz answers within 1 s, always", fmt.Sprintf("%d failed, max %s", f.unwell, load.Brief(f.health.Max())), f.unwell == 0 && f.health.Max() < healthBar),
+		load.Judge(in+"no connection is held over 100 ms", "up to "+load.Brief(held), held <= holdBar),
+		load.Judge(in+"everything owed is done within 5 s", load.Brief(f.done), f.owed == nil && f.done <= doneBar),
 	)
 }
 
-func pressBars(what string, calm, now times) bar {
-	limit := min(time.Duration(calmBar*float64(calm.p99())), pressBar)
-	return bar{
+func pressBars(what string, calm, now load.Times) load.Bar {
+	limit := min(time.Duration(calmBar*float64(calm.P99())), pressBar)
+	return load.Judge(
 		fmt.Sprintf("%s at most %.1f x calm and %s", what, calmBar, pressBar),
-		fmt.Sprintf("%s, calm %s", brief(now.p99()), brief(calm.p99())), now.p99() <= limit,
-	}
-}
-
-func printBars(out io.Writer, r report) {
-	fmt.Fprintln(out)
-	for _, b := range bars(r) {
-		verdict := "pass"
-		if !b.kept {
-			verdict = "MISS"
-		}
-		fmt.Fprintf(out, "  %s  %-78s %s\n", verdict, b.what, b.got)
-	}
+		fmt.Sprintf("%s, calm %s", load.Brief(now.P99()), load.Brief(calm.P99())), now.P99() <= limit,
+	)
 }
 
 // printHeadline sets the two shops side by side: how much longer a customer waits for
@@ -161,13 +130,13 @@ func printHeadline(out io.Writer, both ...report) {
 			continue
 		}
 		fmt.Fprintf(out, "  %-22s", r.name)
-		calm := r.calm().reply.p99()
+		calm := r.calm().reply.P99()
 		for _, f := range r.phases {
 			if f.phase.calm() || f.deafness {
 				continue
 			}
-			fmt.Fprintf(out, " %s %.1f x,", f.phase.name, float64(f.reply.p99())/float64(max(calm, 1)))
+			fmt.Fprintf(out, " %s %.1f x,", f.phase.name, float64(f.reply.P99())/float64(max(calm, 1)))
 		}
-		fmt.Fprintf(out, " calm %s\n", brief(calm))
+		fmt.Fprintf(out, " calm %s\n", load.Brief(calm))
 	}
 }

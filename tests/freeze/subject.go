@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"sync"
 	"time"
+
+	"sallyport/tests/load"
 
 	"github.com/jackc/pgx/v5"
 
@@ -164,7 +165,7 @@ func (s *subject) shopLost(ctx context.Context, c *crowd) (lost []string, err er
 
 // keys asks the VPN server itself how many it lets in.
 func (s *subject) keys(ctx context.Context) (int, error) {
-	body, _, err := get(ctx, http.DefaultClient, s.world.Ready().ControlURL+"/xray/users")
+	body, _, err := load.Get(ctx, http.DefaultClient, s.world.Ready().ControlURL+"/xray/users")
 	if err != nil {
 		return 0, err
 	}
@@ -175,29 +176,11 @@ func (s *subject) keys(ctx context.Context) (int, error) {
 	return len(users), nil
 }
 
-// get gets a page.
-func get(ctx context.Context, client *http.Client, address string) (body []byte, status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return nil, 0, fmt.Errorf("get %s: %w", address, err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, 0, fmt.Errorf("get %s: %w", address, err)
-	}
-	defer response.Body.Close()
-	body, err = io.ReadAll(response.Body)
-	if err != nil {
-		return nil, 0, fmt.Errorf("get %s: %w", address, err)
-	}
-	return body, response.StatusCode, nil
-}
-
 // watch looks at a shop while it is under load.
 type watch struct {
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
-	health  times
+	health  load.Times
 	unwell  int
 	waiting int
 }
@@ -212,9 +195,9 @@ func (s *subject) look(ctx context.Context) *watch {
 	client := &http.Client{Timeout: healthPatience}
 	w.ended.Go(func() {
 		defer client.CloseIdleConnections()
-		every(ctx, lookEvery, func() {
+		load.Every(ctx, lookEvery, func() {
 			began := time.Now()
-			_, status, err := get(context.WithoutCancel(ctx), client, s.world.Ready().AppURL+"/healthz")
+			_, status, err := load.Get(context.WithoutCancel(ctx), client, s.world.Ready().AppURL+"/healthz")
 			w.health = append(w.health, time.Since(began))
 			if err != nil || status != http.StatusOK {
 				w.unwell++
@@ -222,7 +205,7 @@ func (s *subject) look(ctx context.Context) *watch {
 		})
 	})
 	w.ended.Go(func() {
-		every(ctx, lookEvery, func() {
+		load.Every(ctx, lookEvery, func() {
 			if n, err := s.waits(context.WithoutCancel(ctx)); err == nil {
 				w.waiting = max(w.waiting, n)
 			}
@@ -232,22 +215,8 @@ func (s *subject) look(ctx context.Context) *watch {
 }
 
 // end returns what was seen.
-func (w *watch) end() (health times, unwell, waiting int) {
+func (w *watch) end() (health load.Times, unwell, waiting int) {
 	w.stop()
 	w.ended.Wait()
 	return w.health, w.unwell, w.waiting
-}
-
-// every does something at a pace until ctx ends.
-func every(ctx context.Context, pace time.Duration, do func()) {
-	tick := time.NewTicker(pace)
-	defer tick.Stop()
-	for {
-		do()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
