@@ -19,7 +19,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo bench freeze soak lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo bench freeze overload soak lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -66,6 +66,9 @@ bench: postgres build $(XRAY) ## Measure the shop beside the limits of this mach
 
 freeze: postgres build $(XRAY) ## Break all that is outside under load, here and in the structure that froze
 	@$(GO) run ./tests/freeze $(FREEZEFLAGS)
+
+overload: postgres build $(XRAY) ## Put more on the shop than it can do at once (7 minutes)
+	@$(GO) run ./tests/overload $(OVERLOADFLAGS)
 
 soak: postgres build $(XRAY) ## Live a week in an hour under load, and see that nothing grows
 	@$(GO) run ./tests/soak $(SOAKFLAGS)

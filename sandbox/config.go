@@ -52,6 +52,8 @@ type Config struct {
 	Speed float64
 	// NoFloodLimits lets the bot send as much as it can: Telegram's limits are off.
 	NoFloodLimits bool
+	// Record has the Telegram emulator keep every call and delivery: see telegram.Record.
+	Record bool
 	// ShortPeriod is how long the plan "taster" lasts, in whole seconds; 0 means a minute.
 	ShortPeriod time.Duration
 

@@ -152,7 +152,7 @@ func (w *World) startEmulators(ctx context.Context) error {
 	began := time.Now()
 	w.Telegram = telegram.New(telegram.Config{
 		Token: w.ready.BotToken, Speed: w.config.Speed, Logger: w.config.Logger.Named("telegram"),
-		Limits: telegram.Limits{Disabled: w.config.NoFloodLimits},
+		Limits: telegram.Limits{Disabled: w.config.NoFloodLimits}, Record: w.config.Record,
 	})
 	w.onStop(func() error { w.Telegram.Close(); return nil })
 	w.CryptoPay = cryptopay.New(cryptopay.Config{

@@ -55,12 +55,13 @@ type hook struct {
 	// flowing is closed while webhooks are let through.
 	flowing    chan struct{}
 	deliveries map[int64]delivery
+	taken      map[int64]time.Time
 }
 
 func newHook(url string) hook {
 	flowing := make(chan struct{})
 	close(flowing)
-	return hook{url: url, enabled: url != "", flowing: flowing, deliveries: map[int64]delivery{}}
+	return hook{url: url, enabled: url != "", flowing: flowing, deliveries: map[int64]delivery{}, taken: map[int64]time.Time{}}
 }
 
 // newHookClient makes a client that follows no redirect: only 2xx counts.
@@ -124,6 +125,14 @@ func (s *Server) LastDelivery(invoiceID int64) (body []byte, signature string, o
 	defer s.mu.Unlock()
 	d, ok := s.hook.deliveries[invoiceID]
 	return bytes.Clone(d.body), d.signature, ok
+}
+
+// TakenAt returns when the webhook of an invoice was first taken; zero if it was not.
+// Redeliver does not count.
+func (s *Server) TakenAt(invoiceID int64) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hook.taken[invoiceID]
 }
 
 // Redeliver sends the webhook of a paid invoice once more, the same bytes, and
@@ -192,6 +201,7 @@ func (s *Server) deliver(ctx context.Context, d delivery) {
 		}
 		err := s.send(ctx, url, d)
 		if err == nil {
+			s.took(d)
 			s.cfg.Logger.Info("webhook taken", zap.Int64("invoice_id", d.invoiceID), zap.Int("attempt", attempt+1))
 			return
 		}
@@ -217,6 +227,12 @@ func (s *Server) passage(ctx context.Context) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hook.url, s.hook.enabled && ctx.Err() == nil
+}
+
+func (s *Server) took(d delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook.taken[d.invoiceID] = time.Now()
 }
 
 func (s *Server) settled() {

@@ -44,6 +44,8 @@ type Config struct {
 	ReadTimeout time.Duration
 	// Roots are trusted for webhooks that come without a certificate of their own; nil means the system's.
 	Roots *x509.CertPool
+	// Record keeps every call to a chat and every delivery, for TakeRecord.
+	Record bool
 	// PayTimeout is how long a person waits for the answer to a pre-checkout query; 0 means the documented 10 seconds.
 	PayTimeout time.Duration
 }

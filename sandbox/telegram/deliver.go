@@ -49,8 +49,10 @@ func (s *Server) drain(h *webhook, key string, q *queue) {
 		if u == nil || !h.acquire() {
 			return
 		}
+		began := time.Now()
 		out := h.post(u)
 		h.release()
+		s.noteDelivery(key, u, began, out.delivered)
 		wait := s.settle(h, q, u, out)
 		if out.reply != nil {
 			s.carryOut(out.reply)

@@ -8,6 +8,9 @@ import (
 
 // limit takes one call from the budgets of the addressed chat and of the bot, or says how long to wait.
 func (s *Server) limit(c *call) error {
+	if s.strikes() {
+		return tooMany(time.Second)
+	}
 	if s.cfg.Limits.Disabled {
 		return nil
 	}

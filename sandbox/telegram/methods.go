@@ -45,7 +45,9 @@ func (s *Server) run(c *call, m method) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m.addressed {
-		if err := s.limit(c); err != nil {
+		err := s.limit(c)
+		s.noteCall(c, err)
+		if err != nil {
 			return nil, err
 		}
 	}

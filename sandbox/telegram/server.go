@@ -51,6 +51,10 @@ type Server struct {
 	flood       map[int64]*rate.Limiter
 	floodAll    *rate.Limiter
 	violations  []string
+	record      Record
+	pauses      map[int64]time.Time // until which a 429 asked for quiet, by chat
+	strikeOneOf int
+	strikeTurn  int
 }
 
 // described is a result that carries a description, which a few methods have.
@@ -72,7 +76,7 @@ func New(cfg Config) *Server {
 		chats: make(map[int64]*chat), waiters: make(map[int64]chan struct{}), lastMessage: 1,
 		files: make(map[string]*file), callbacks: make(map[string]*callback),
 		checkouts: make(map[string]*checkout), invoices: make(map[string]*invoice),
-		flood:    make(map[int64]*rate.Limiter),
+		flood: make(map[int64]*rate.Limiter), pauses: make(map[int64]time.Time),
 		floodAll: rate.NewLimiter(rate.Limit(cfg.Limits.Global), cfg.Limits.Global),
 		profile:  newProfile(),
 	}

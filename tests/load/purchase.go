@@ -32,6 +32,9 @@ type Purchase struct {
 	id     int64
 	page   string
 	stage  atomic.Int32
+
+	began, keyed time.Time // these two are there once it is Delivered
+	invoice      int64
 }
 
 // NewPurchase returns the purchase of a person.
@@ -88,15 +91,26 @@ func (b *Purchase) Order(ctx context.Context) error {
 
 // Pay pays what was ordered and waits for the key.
 func (b *Purchase) Pay(ctx context.Context) error {
-	if _, err := b.person.Pay(b.page); err != nil {
+	b.began = time.Now()
+	invoice, err := b.person.Pay(b.page)
+	if err != nil {
 		return err
 	}
+	b.invoice = invoice.ID
 	b.stage.Store(int32(Paid))
-	if _, err := b.Await(ctx, func(m telegram.Message) bool { return strings.Contains(m.Text, "vless://") }); err != nil {
+	key, err := b.Await(ctx, func(m telegram.Message) bool { return strings.Contains(m.Text, "vless://") })
+	if err != nil {
 		return err
 	}
+	b.keyed = key.Date
 	b.stage.Store(int32(Delivered))
 	return nil
+}
+
+// Took returns how long after the payment its callback was taken and the key was in the
+// chat. It is for a purchase that is Delivered.
+func (b *Purchase) Took() (settled, key time.Duration) {
+	return b.world.CryptoPay.TakenAt(b.invoice).Sub(b.began), b.keyed.Sub(b.began)
 }
 
 // Await waits until a message of the bot is as wanted, and returns it.

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"sallyport/tests/load"
+)
+
+// options say how much is done.
+type options struct {
+	program string // the shop's
+	log     string // file for what the shop writes, empty for none
+	parts   []part
+}
+
+// part is one kind of overload.
+type part struct {
+	name string
+	run  func(context.Context, options) (result, error)
+}
+
+// result is what a part found.
+type result struct {
+	lines []string
+	bars  []load.Bar
+	lost  []string // what was lost, or done twice
+}
+
+func (r *result) say(format string, args ...any) {
+	r.lines = append(r.lines, fmt.Sprintf(format, args...))
+}
+
+func (r *result) judge(what, got string, kept bool) {
+	r.bars = append(r.bars, load.Judge(what, got, kept))
+}
+
+func (r *result) lose(format string, args ...any) {
+	r.lost = append(r.lost, fmt.Sprintf(format, args...))
+}
+
+// parts are all of them, at full size.
+func parts() []part {
+	return []part{
+		{"newcomers", func(ctx context.Context, o options) (result, error) { return newcomers(ctx, o, fullCrowd()) }},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	lost, err := run(ctx, parse(), os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "overload:", err)
+	}
+	if lost || err != nil {
+		os.Exit(1)
+	}
+}
+
+// parse reads the command line.
+func parse() options {
+	o := options{}
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	flag.StringVar(&o.program, "sallyport", filepath.Join(".bin", "sallyport"), "the shop's program")
+	flag.StringVar(&o.log, "log", "", "a file for what the shop writes")
+	only := flag.String("only", strings.Join(names, ","), "the parts to do")
+	flag.Parse()
+	for _, p := range parts() {
+		if slices.Contains(strings.Split(*only, ","), p.name) {
+			o.parts = append(o.parts, p)
+		}
+	}
+	return o
+}
+
+// run does every part and says whether anything was lost or done twice.
+func run(ctx context.Context, o options, out io.Writer) (lost bool, err error) {
+	var bars []load.Bar
+	for _, p := range o.parts {
+		fmt.Fprintf(out, "\n%s\n", strings.ToUpper(p.name))
+		r, err := p.run(ctx, o)
+		for _, line := range r.lines {
+			fmt.Fprintln(out, "  "+line)
+		}
+		for _, what := range r.lost {
+			fmt.Fprintln(out, "LOST:", what)
+		}
+		if err != nil {
+			return lost, fmt.Errorf("%s: %w", p.name, err)
+		}
+		bars, lost = append(bars, r.bars...), lost || len(r.lost) > 0
+	}
+	load.PrintBars(out, bars)
+	return lost, nil
+}
