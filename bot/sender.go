@@ -24,8 +24,8 @@ const (
 	chatBurst   = 12
 	// reserveOfKeys is the part of the burst that replies leave to who has paid,
 	// reserveOfReplies the part that notices leave to both.
-	reserveOfKeys    = 4
-	reserveOfReplies = 14
+	reserveOfKeys    = 4.0
+	reserveOfReplies = 14.0
 	// noticeRate is what notices may send even when replies take all else.
 	noticeRate = 3
 	// maxChats bounds the limiters kept; one that is full again is as good as new.
@@ -46,7 +46,8 @@ const (
 type Sender struct {
 	client *Client
 	global *rate.Limiter
-	share  *rate.Limiter // of the notices, when the rest is taken
+	share  *rate.Limiter             // of the notices, when the rest is taken
+	lines  [Notice + 1]chan struct{} // held by the first who waits, by priority
 
 	mu    sync.Mutex
 	chats map[int64]*chatLimit
@@ -60,10 +61,14 @@ type chatLimit struct {
 // NewSender returns a Sender over client that sends so many messages a second, and
 // as many at once.
 func NewSender(client *Client, perSecond int) *Sender {
-	return &Sender{
+	s := &Sender{
 		client: client, global: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		share: rate.NewLimiter(noticeRate, noticeRate), chats: make(map[int64]*chatLimit),
 	}
+	for p := range s.lines {
+		s.lines[p] = make(chan struct{}, 1)
+	}
+	return s
 }
 
 // Sent is as much of a sent message as we need.
@@ -110,8 +115,12 @@ func (s *Sender) Answer(ctx context.Context, queryID, text string) error {
 	return err
 }
 
-// Delete removes a message of ours; one that is gone or too old is left alone.
+// Delete removes a message of ours; one that is gone or too old is left alone, and so is
+// any while there is more to send than may be: the limits count this call too.
 func (s *Sender) Delete(ctx context.Context, chat, messageID int64) error {
+	if limit := s.limitOf(chat); !limit.limiter.Allow() || s.takeToken(Notice) > 0 {
+		return nil
+	}
 	params := tgbotapi.Params{"chat_id": strconv.FormatInt(chat, 10), "message_id": strconv.FormatInt(messageID, 10)}
 	err := s.client.Call(ctx, "deleteMessage", params, nil)
 	if isRefusal(err) {
@@ -139,51 +148,82 @@ func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() 
 	return err
 }
 
-// shortWait is how long a message may be held back here; a longer wait is the
-// caller's, so that a customer who floods occupies nobody.
-const shortWait = 100 * time.Millisecond
+const (
+	// shortWait is how long a message may be held back for its chat's sake; a longer
+	// wait is the caller's, so that a customer who floods occupies nobody.
+	shortWait = 100 * time.Millisecond
+	// lineWait is how long it may wait behind others of its priority.
+	lineWait = 3 * time.Second
+	// lookAgain is the least time between two looks of the first in a line.
+	lookAgain = time.Millisecond
+)
 
-// turn returns once a message may be sent, or how long it must wait.
+// turn returns nil once a message may be sent, or how long it must wait.
 func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
 	limit := s.limitOf(chat)
 	if wait := time.Until(limit.pause); wait > 0 {
 		return shop.Limited(wait, errors.New("telegram asked to wait for this chat"))
 	}
-	budget, ok := s.budget(p)
-	if !ok {
-		return shop.Limited(time.Second/4, errors.New("keys come first"))
+	place := limit.limiter.Reserve()
+	if wait := place.Delay(); wait > shortWait {
+		place.Cancel()
+		return shop.Limited(wait, errors.New("message limit of the chat reached"))
 	}
-	places := make([]*rate.Reservation, 0, 2)
-	for _, l := range []*rate.Limiter{limit.limiter, budget} {
-		place := l.Reserve()
-		places = append(places, place)
-		if wait := place.Delay(); wait > shortWait {
-			for _, taken := range places {
-				taken.Cancel()
-			}
-			return shop.Limited(wait, errors.New("message limit reached"))
-		}
+	if err := s.standInLine(ctx, p); err != nil {
+		place.Cancel()
+		return err
 	}
-	for _, place := range places {
-		if err := sleep(ctx, place.Delay()); err != nil {
-			return shop.Unavailable(err)
-		}
+	if err := sleep(ctx, place.Delay()); err != nil {
+		return shop.Unavailable(err)
 	}
 	return nil
 }
 
-// budget returns the limiter that a message of this priority counts against: the
-// global one while it has more than the higher priorities may need. Notices have a
-// share of their own besides; a reply waits.
-func (s *Sender) budget(p Priority) (*rate.Limiter, bool) {
-	left := s.global.Tokens()
-	switch {
-	case p == Key, p == Reply && left > reserveOfKeys, p == Notice && left > reserveOfReplies:
-		return s.global, true
-	case p == Notice:
-		return s.share, true
+// standInLine returns once a message of the priority may be sent. Whoever works waits
+// here, first come first served, so that no more is begun than can be sent.
+func (s *Sender) standInLine(ctx context.Context, p Priority) error {
+	tooLong := shop.Limited(time.Second/4, errors.New("message limit reached"))
+	ctx, cancel := context.WithTimeout(ctx, lineWait)
+	defer cancel()
+	select {
+	case s.lines[p] <- struct{}{}:
+		defer func() { <-s.lines[p] }()
+	case <-ctx.Done():
+		return tooLong
+	}
+	for {
+		wait := s.takeToken(p)
+		if wait <= 0 {
+			return nil
+		}
+		if sleep(ctx, max(wait, lookAgain)) != nil {
+			return tooLong
+		}
+	}
+}
+
+// takeToken takes what one message needs, or says when to look again: a message may go
+// while more is left than the higher priorities may need. Notices have a share of their
+// own besides.
+func (s *Sender) takeToken(p Priority) (wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	short := p.reserve() + 1 - s.global.Tokens()
+	if short <= 0 && s.global.Allow() || p == Notice && s.share.Allow() {
+		return 0
+	}
+	return time.Duration(short / float64(s.global.Limit()) * float64(time.Second))
+}
+
+// reserve is what a message of the priority leaves to those above it.
+func (p Priority) reserve() float64 {
+	switch p {
+	case Key:
+		return 0
+	case Reply:
+		return reserveOfKeys
 	default:
-		return nil, false
+		return reserveOfReplies
 	}
 }
 

@@ -3,9 +3,14 @@ package bot_test
 import (
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"sallyport/bot"
 	"sallyport/shop"
@@ -42,24 +47,84 @@ func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
 	}
 }
 
+// With far more of everything than may be sent, a key leaves at once, the replies in the
+// order in which they came, and the notices as fast as their own share allows.
 func TestKeysGoBeforeRepliesAndRepliesBeforeNotices(t *testing.T) {
 	t.Parallel()
-	var calls atomic.Int64
-	s := bot.NewSender(client(t, counting(&calls)), bot.DefaultRate)
-	sent := make(map[bot.Priority]int)
-	for chat := range int64(60) { // more of each than may be sent in an instant
-		for _, p := range []bot.Priority{bot.Notice, bot.Notice, bot.Reply} {
-			if _, err := s.Send(t.Context(), p, int64(p)*1000+chat, bot.Screen{}); err == nil {
-				sent[p]++
-			}
+	var mu sync.Mutex
+	var sent []string // by chat
+	s := bot.NewSender(client(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		sent = append(sent, r.FormValue("chat_id"))
+		mu.Unlock()
+		_, _ = io.WriteString(w, `{"ok":true,"result":{"message_id":1}}`)
+	}), bot.DefaultRate)
+	send := func(p bot.Priority, chat int64) error {
+		_, err := s.Send(t.Context(), p, chat, bot.Screen{})
+		return err
+	}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(sent)
+	}
+	var g errgroup.Group
+	for n := range int64(60) {
+		g.Go(func() error { return send(bot.Reply, 2000+n) })
+		g.Go(func() error { _ = send(bot.Notice, 3000+n); return nil }) // most of them wait too long
+	}
+	eventually(t, "all that may be sent at once", func() bool { return count() >= bot.DefaultRate })
+	began := time.Now()
+	for n := range int64(3) {
+		if err := send(bot.Key, 1000+n); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if sent[bot.Notice] > 20 || sent[bot.Notice] < 3 || sent[bot.Reply] < 8 {
-		t.Errorf("sent %v", sent)
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Errorf("three keys waited %s behind others", took)
 	}
-	for chat := range int64(3) {
-		if _, err := s.Send(t.Context(), bot.Key, 9000+chat, bot.Screen{}); err != nil {
-			t.Errorf("a key waits behind free messages: %v", err)
+	if err := g.Wait(); err != nil {
+		t.Errorf("a reply: %v", err)
+	}
+	replies, notices := 0, 0
+	for _, chat := range sent {
+		switch {
+		case strings.HasPrefix(chat, "2"):
+			replies++
+		case strings.HasPrefix(chat, "3") && replies < 60:
+			notices++
+		}
+	}
+	if replies != 60 || notices < 3 || notices > 25 {
+		t.Errorf("%d replies, and %d notices before the last of them", replies, notices)
+	}
+}
+
+// Who waits in line is not overtaken by those who come later.
+func TestRepliesLeaveInTheOrderInWhichTheyCame(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var sent []string
+	s := bot.NewSender(client(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		sent = append(sent, r.FormValue("chat_id"))
+		mu.Unlock()
+		_, _ = io.WriteString(w, `{"ok":true,"result":{"message_id":1}}`)
+	}), bot.DefaultRate)
+	var later errgroup.Group
+	later.SetLimit(8) // as many wait at any time
+	for n := range int64(60) {
+		later.Go(func() error {
+			_, err := s.Send(t.Context(), bot.Reply, 100+n, bot.Screen{})
+			return err
+		})
+	}
+	if err := later.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for i, chat := range sent {
+		if n, err := strconv.Atoi(chat); err != nil || n < 100+i-16 || n > 100+i+16 {
+			t.Errorf("chat %s was %d. to be sent to", chat, i+1)
 		}
 	}
 }
