@@ -19,6 +19,10 @@ const (
 	NoticeExpired Notice = "expired" // access has ended
 )
 
+// Awaited says whether the customer waits for it, so that it goes before what nobody
+// asked for.
+func (n Notice) Awaited() bool { return n == NoticeInvoice || n == NoticeReady }
+
 // Message is a notice with all that its text needs.
 type Message struct {
 	Notice  Notice

@@ -16,7 +16,8 @@ import (
 const (
 	QueueAccess   = "access"   // nodes, for one user
 	QueueEnds     = "ends"     // nodes, for many users who need not wait
-	QueueMessages = "messages" // Telegram
+	QueueMessages = "messages" // Telegram: what somebody waits for
+	QueueNotices  = "notices"  // Telegram: what nobody asked for
 	QueuePayments = "payments" // the payment provider
 	QueueNodes    = "nodes"    // nodes, as a whole
 	QueueHouse    = "house"    // the database alone
@@ -24,13 +25,16 @@ const (
 
 // queueOf names the queue of a job.
 func queueOf(j shop.Job) string {
-	switch j.(type) {
+	switch j := j.(type) {
 	case shop.ConvergeUser:
 		return QueueAccess
 	case shop.ConvergeUsers:
 		return QueueEnds
 	case shop.Notify:
-		return QueueMessages
+		if j.Notice.Awaited() {
+			return QueueMessages
+		}
+		return QueueNotices
 	case shop.OpenInvoice, shop.PollInvoices, shop.SweepPayments:
 		return QueuePayments
 	case shop.CheckNode:

@@ -192,7 +192,7 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	w, err := workers.New(workers.Config{
 		ID: p.holder, Pool: p.work.Pool(), Shop: s, JobOpts: store.JobOpts, Stop: stopWorking,
 		Queues: map[string]int{
-			store.QueueAccess: 16, store.QueueEnds: 1, store.QueueMessages: 16, store.QueuePayments: 8,
+			store.QueueAccess: 16, store.QueueEnds: 1, store.QueueMessages: 16, store.QueueNotices: 4, store.QueuePayments: 8,
 			store.QueueNodes: 2 * maxNodes, store.QueueHouse: 2,
 		},
 		Schedule: workers.Schedule{
