@@ -30,7 +30,8 @@ type Purchase struct {
 	world  *sandbox.World
 	person *sandbox.Person
 	id     int64
-	page   string
+	stars  bool
+	page   string // or link
 	stage  atomic.Int32
 
 	began, keyed time.Time // these two are there once it is Delivered
@@ -40,6 +41,12 @@ type Purchase struct {
 // NewPurchase returns the purchase of a person.
 func NewPurchase(w *sandbox.World, p *sandbox.Person, id int64) *Purchase {
 	return &Purchase{world: w, person: p, id: id}
+}
+
+// InStars has it paid in Telegram Stars.
+func (b *Purchase) InStars() *Purchase {
+	b.stars = true
+	return b
 }
 
 // Stage says how far it is.
@@ -67,7 +74,7 @@ func (b *Purchase) Run(ctx context.Context) error {
 // Order presses until the pay page is there.
 func (b *Purchase) Order(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if _, err := b.person.Press("CryptoBot"); err != nil {
+		if _, err := b.person.Press(map[bool]string{false: "CryptoBot", true: "Telegram Stars"}[b.stars]); err != nil {
 			_, _ = b.person.Press("Refresh") // what is not there yet is there next time
 		}
 		try, cancel := context.WithTimeout(ctx, patience)
@@ -92,11 +99,9 @@ func (b *Purchase) Order(ctx context.Context) error {
 // Pay pays what was ordered and waits for the key.
 func (b *Purchase) Pay(ctx context.Context) error {
 	b.began = time.Now()
-	invoice, err := b.person.Pay(b.page)
-	if err != nil {
+	if err := b.hand(); err != nil {
 		return err
 	}
-	b.invoice = invoice.ID
 	b.stage.Store(int32(Paid))
 	key, err := b.Await(ctx, func(m telegram.Message) bool { return strings.Contains(m.Text, "vless://") })
 	if err != nil {
@@ -107,8 +112,18 @@ func (b *Purchase) Pay(ctx context.Context) error {
 	return nil
 }
 
+// hand gives the money.
+func (b *Purchase) hand() error {
+	if b.stars {
+		return b.person.PayStars(b.page)
+	}
+	invoice, err := b.person.Pay(b.page)
+	b.invoice = invoice.ID
+	return err
+}
+
 // Took returns how long after the payment its callback was taken and the key was in the
-// chat. It is for a purchase that is Delivered.
+// chat. It is for a purchase that is Delivered; of Stars there is no callback.
 func (b *Purchase) Took() (settled, key time.Duration) {
 	return b.world.CryptoPay.TakenAt(b.invoice).Sub(b.began), b.keyed.Sub(b.began)
 }

@@ -51,6 +51,7 @@ func (r *result) lose(format string, args ...any) {
 func parts() []part {
 	return []part{
 		{"newcomers", func(ctx context.Context, o options) (result, error) { return newcomers(ctx, o, fullCrowd()) }},
+		{"limited", func(ctx context.Context, o options) (result, error) { return newcomers(ctx, o, limitedCrowd()) }},
 	}
 }
 

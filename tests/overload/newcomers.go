@@ -12,16 +12,23 @@ import (
 	"sallyport/tests/load"
 )
 
-// crowd says how many come, and how many others pay.
+// crowd says how many come, and how many others pay meanwhile.
 type crowd struct {
-	newcomers int
-	calm      int     // payers before
-	storm     int     // payers meanwhile
-	perSecond float64 // payments
-	limits    bool    // Telegram's are on, so that most answers must wait
+	newcomers               int
+	payers, stars, choosers int           // before, and as many times busy meanwhile
+	busy                    int           //
+	within                  time.Duration // in which as many as before act
+	limits                  bool          // Telegram's are on, so that most answers must wait
 }
 
-func fullCrowd() crowd { return crowd{newcomers: 20_000, calm: 60, storm: 120, perSecond: 5} }
+func fullCrowd() crowd {
+	return crowd{newcomers: 20_000, payers: 50, stars: 20, choosers: 20, busy: 2, within: 10 * time.Second}
+}
+
+// limitedCrowd is the same with Telegram's limits on: answering takes over ten minutes.
+func limitedCrowd() crowd {
+	return crowd{newcomers: 20_000, payers: 16, stars: 8, choosers: 8, busy: 2, within: 10 * time.Second, limits: true}
+}
 
 // answerLimit is when newcomers without an answer are given up.
 const answerLimit = 5 * time.Minute
@@ -30,6 +37,7 @@ const answerLimit = 5 * time.Minute
 const (
 	usualSpeed = 1.5                    // of the calm
 	keyBar     = 250 * time.Millisecond // the promise of pay to connected
+	aheadBar   = 3 * time.Second        // of what passes a lane: behind what is under way, before what waits
 )
 
 // newcomers come all at once while others pay.
@@ -39,16 +47,17 @@ func newcomers(ctx context.Context, o options, c crowd) (r result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	p, err := s.invite(ctx, c.calm+c.storm)
+	m := 1 + c.busy
+	all, err := s.invite(ctx, m*c.payers, m*c.stars, m*c.choosers)
 	if err != nil {
 		return r, fmt.Errorf("those who pay: %w", err)
 	}
-	calm := p.pay(ctx, c.calm, c.perSecond)
+	calm := all.some(c.payers, c.stars, c.choosers).visit(ctx, c.within)
 	s.world.Telegram.TakeRecord()
 	scales := s.weigh(ctx)
 	began := time.Now()
-	paying := make(chan paid, 1)
-	go func() { paying <- p.pay(ctx, c.storm, c.perSecond) }()
+	paying := make(chan *visits, 1)
+	go func() { paying <- all.visit(ctx, time.Duration(c.busy)*c.within) }()
 	if err := s.arrive(c.newcomers); err != nil {
 		return r, err
 	}
@@ -121,22 +130,30 @@ func (r *result) tellCrowd(c crowd, record telegram.Record, taken, answered time
 }
 
 // tellPaid says how others paid meanwhile.
-func (r *result) tellPaid(c crowd, calm, storm paid) {
-	for _, one := range []struct {
-		when string
-		paid
-	}{{"calm", calm}, {"meanwhile", storm}} {
-		r.say("%-10s %d paid: callback taken p50 %s, p99 %s; key p50 %s, p99 %s", one.when, len(one.key),
-			load.Brief(one.settled.P50()), load.Brief(one.settled.P99()), load.Brief(one.key.P50()), load.Brief(one.key.P99()))
-		r.lost = append(r.lost, one.late...)
-	}
+func (r *result) tellPaid(c crowd, calm, storm *visits) {
+	r.say("others, p50/p99:")
+	r.say("%s", calm.row("calm"))
+	r.say("%s", storm.row("meanwhile"))
+	r.lost = append(append(r.lost, calm.late...), storm.late...)
 	name := fmt.Sprintf("%d newcomers", c.newcomers)
 	if c.limits {
 		name += ", Telegram's limits on"
 	}
-	limit := max(keyBar, time.Duration(usualSpeed*float64(calm.key.P99())))
-	r.judge(name+": payments at their usual speed (key p99 at most 250 ms, or 1.5 x calm)",
-		fmt.Sprintf("%s, calm %s", load.Brief(storm.key.P99()), load.Brief(calm.key.P99())), len(storm.late) == 0 && storm.key.P99() <= limit)
+	for _, one := range []struct {
+		what        string
+		calm, storm load.Times
+	}{{"callback taken", calm.settled, storm.settled}, {"key", calm.key, storm.key}} {
+		limit := max(keyBar, time.Duration(usualSpeed*float64(one.calm.P99())))
+		r.judge(fmt.Sprintf("%s: %s of others, p99 at most 250 ms or 1.5 x calm", name, one.what),
+			fmt.Sprintf("%s, calm %s", load.Brief(one.storm.P99()), load.Brief(one.calm.P99())), len(storm.late) == 0 && one.storm.P99() <= limit)
+	}
+	for _, one := range []struct {
+		what        string
+		calm, storm load.Times
+	}{{"key for Stars", calm.stars, storm.stars}, {"pay page", calm.checkout, storm.checkout}} {
+		r.judge(fmt.Sprintf("%s: %s of others before the newcomers, p99 at most %s", name, one.what, aheadBar),
+			fmt.Sprintf("%s, calm %s", load.Brief(one.storm.P99()), load.Brief(one.calm.P99())), len(storm.late) == 0 && one.storm.P99() <= aheadBar)
+	}
 }
 
 // missing looks for newcomers who were forgotten.
