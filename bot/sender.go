@@ -118,7 +118,7 @@ func (s *Sender) Answer(ctx context.Context, queryID, text string) error {
 // Delete removes a message of ours; one that is gone or too old is left alone, and so is
 // any while there is more to send than may be: the limits count this call too.
 func (s *Sender) Delete(ctx context.Context, chat, messageID int64) error {
-	if limit := s.limitOf(chat); !limit.limiter.Allow() || s.takeToken(Notice) > 0 {
+	if s.takeToken(Notice) > 0 {
 		return nil
 	}
 	params := tgbotapi.Params{"chat_id": strconv.FormatInt(chat, 10), "message_id": strconv.FormatInt(messageID, 10)}
