@@ -22,7 +22,7 @@ func gated(t *testing.T, gate api.Gate) (http.Handler, *bytes.Buffer, *prometheu
 	t.Helper()
 	log, metrics, inbox := new(bytes.Buffer), prometheus.NewRegistry(), &edge{t: t}
 	made := api.New(api.Config{
-		Secret: secret, Inbox: inbox, Wake: func(int64) {}, Health: api.NewHealth("test"), Gate: gate,
+		Secret: secret, Inbox: inbox, Wake: func(int64, bool) {}, Health: api.NewHealth("test"), Gate: gate,
 		Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Metrics: metrics,
 		Logger: zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(log), zap.InfoLevel)),
 	})

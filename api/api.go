@@ -37,7 +37,7 @@ type Inbox interface {
 type Config struct {
 	Secret   string                                                           // that Telegram sends with every update
 	Inbox    Inbox                                                            //
-	Wake     func(lane int64)                                                 // called once an update of the lane is durable
+	Wake     func(lane int64, urgent bool)                                    // called once an update of the lane is durable
 	Checkout func(ctx context.Context, update []byte) error                   // answers a pre-checkout query
 	Payment  func(header http.Header, body []byte) (shop.PaymentEvent, error) // verifies, then reads a payment callback
 	Settle   func(context.Context, shop.PaymentEvent) (shop.Outcome, error)   //

@@ -46,7 +46,7 @@ func newEdge(t *testing.T, atOnce int) *edge {
 	t.Helper()
 	e := &edge{t: t, metrics: prometheus.NewRegistry()}
 	made := api.New(api.Config{
-		Secret: secret, Inbox: e, Wake: func(lane int64) { e.note(func() { e.woken = append(e.woken, lane) }) },
+		Secret: secret, Inbox: e, Wake: func(lane int64, _ bool) { e.note(func() { e.woken = append(e.woken, lane) }) },
 		Checkout: func(context.Context, []byte) error { e.note(func() { e.checkout++ }); return e.fail },
 		Payment: func(h http.Header, body []byte) (shop.PaymentEvent, error) {
 			if h.Get("Crypto-Pay-Api-Signature") != "good" {
@@ -168,6 +168,8 @@ func TestLaneIsTheUser(t *testing.T) {
 		`{"update_id":7,"message":null,"callback_query":{"from":null,"chat":{"id":9}}}`:                     {ID: 7, Lane: 9, Kind: "callback_query"},
 		`{"update_id":8,"channel_post":{"message":{"from":{"id":1}},"text":"\"message\":{}"},"message":{}}`: {ID: 8, Kind: "message"},
 		`{"\u0075pdate_id":9,"message":{"text":"}","from":{"x":{"id":3},"id":42}}}`:                         {ID: 9, Lane: 42, Kind: "message"},
+		`{"update_id":10,"message":{"from":{"id":42},"successful_payment":{"currency":"XTR"}}}`:             {ID: 10, Lane: 42, Kind: "payment"},
+		`{"update_id":11,"message":{"from":{"id":42},"refunded_payment":"of no known shape"}}`:              {ID: 11, Lane: 42, Kind: "payment"},
 	} {
 		e := newEdge(t, 8)
 		if w := e.update(body); w.Code != 200 || len(e.updates) != 1 {
@@ -301,7 +303,7 @@ func FuzzUpdate(f *testing.F) {
 }
 
 func BenchmarkTelegramReceiver(b *testing.B) {
-	made := api.New(api.Config{Secret: secret, Inbox: nowhere{}, Wake: func(int64) {}, Health: api.NewHealth("test")})
+	made := api.New(api.Config{Secret: secret, Inbox: nowhere{}, Wake: func(int64, bool) {}, Health: api.NewHealth("test")})
 	r := made.Receivers()
 	body := []byte(`{"update_id":820800994,"message":{"message_id":17,"from":{"id":279058397,"is_bot":false,"first_name":"Ann","language_code":"ru"},"chat":{"id":279058397,"first_name":"Ann","type":"private"},"date":1767225600,"text":"/start"}}`)
 	b.ReportAllocs()

@@ -259,7 +259,7 @@ func TestNobodyWritesALineOfTheLog(t *testing.T) {
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(written), zap.DebugLevel))
 	e := newEdge(t, 8)
 	made := api.New(api.Config{
-		Secret: secret, Inbox: e, Wake: func(int64) {}, Health: api.NewHealth("test"), Logger: log,
+		Secret: secret, Inbox: e, Wake: func(int64, bool) {}, Health: api.NewHealth("test"), Logger: log,
 		Gate: api.GateWarn, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	s := open(t, made.Receivers(), false, log)

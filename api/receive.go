@@ -151,7 +151,7 @@ func (e *Edge) telegram(ctx context.Context, d delivery) error {
 	if _, err := e.cfg.Inbox.AddUpdate(ctx, update); err != nil {
 		return err
 	}
-	e.cfg.Wake(update.Lane)
+	e.cfg.Wake(update.Lane, update.Urgent())
 	return nil
 }
 

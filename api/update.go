@@ -26,6 +26,9 @@ func readUpdate(body []byte) (shop.Update, error) {
 		case "message", "callback_query", "pre_checkout_query", "my_chat_member":
 			if value.Type != gjson.Null {
 				u.Kind = name
+				if name == "message" && aboutMoney(value) {
+					u.Kind = shop.KindPayment
+				}
 				u.Lane, understood = laneOf(value)
 			}
 		}
@@ -39,6 +42,11 @@ func readUpdate(body []byte) (shop.Update, error) {
 	default:
 		return u, nil
 	}
+}
+
+// aboutMoney says whether a message tells of a payment, made or given back.
+func aboutMoney(message gjson.Result) bool {
+	return message.Get("successful_payment").Exists() || message.Get("refunded_payment").Exists()
 }
 
 // laneOf returns the user whom the content comes from, else its chat, else 0.

@@ -47,10 +47,10 @@ func (l *Lanes) try(ctx context.Context, u shop.Update, keep func() bool) laneSt
 	switch {
 	case err != nil:
 		l.cfg.Logger.Error("update outcome not stored", zap.Int64("update_id", u.ID), zap.NamedError("err", err))
-		time.AfterFunc(maxPause, func() { l.Wake(u.Lane) }) // it is handled once more
+		time.AfterFunc(maxPause, func() { l.Wake(u.Lane, u.Urgent()) }) // it is handled once more
 		return laneLost
 	case state == "retry":
-		time.AfterFunc(after, func() { l.Wake(u.Lane) })
+		time.AfterFunc(after, func() { l.Wake(u.Lane, u.Urgent()) })
 	}
 	return left
 }
@@ -70,7 +70,7 @@ func (l *Lanes) end(ctx context.Context, u shop.Update, state, reason string, ke
 
 func (l *Lanes) handle(ctx context.Context, u shop.Update) (state string, after time.Duration, err error) {
 	age := time.Since(u.ReceivedAt)
-	if u.Kind == "callback_query" && age > pressLife {
+	if u.Kind == shop.KindPress && age > pressLife {
 		return "stale", 0, errors.New("telegram takes no answer any more")
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, handleBudget, errors.New("update not handled in time"))

@@ -62,7 +62,7 @@ func (l *lobby) send(user int64, text string) (id int64) {
 	if _, err := l.store.AddUpdate(l.t.Context(), shop.Update{ID: id, Lane: user, Kind: kind, Body: []byte(body)}); err != nil {
 		l.t.Fatal(err)
 	}
-	l.lanes.Wake(user)
+	l.lanes.Wake(user, false)
 	return id
 }
 

@@ -27,8 +27,9 @@ type Inbox interface {
 	// RetryUpdate lets an update of a lane that holder holds wait; fault counts
 	// the try as one that failed for a fault of ours.
 	RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error
-	// IdleLanes returns at most limit lanes that have due updates and no worker.
-	IdleLanes(ctx context.Context, limit int) ([]int64, error)
+	// IdleLanes returns at most limit lanes that have due updates and no worker: first
+	// those that have an urgent one.
+	IdleLanes(ctx context.Context, limit int) (urgent, others []int64, err error)
 }
 
 // LanesConfig is what Lanes are made of.
@@ -61,15 +62,24 @@ const (
 )
 
 // Lanes handle updates: in order within a lane, lanes in parallel on a fixed
-// number of workers. What does not fit into memory waits in the inbox.
+// number of workers, first those in which something urgent waits. What does not fit into
+// memory waits in the inbox.
 type Lanes struct {
 	cfg     LanesConfig
-	queue   chan int64
+	urgent  chan int64
+	queue   chan int64 // of all others
 	handled *prometheus.HistogramVec
 	waited  prometheus.Histogram
 
 	mu    sync.Mutex
-	lanes map[int64]bool // lanes queued or worked here; true if woken again meanwhile
+	lanes map[int64]*place // lanes queued or worked here
+}
+
+// place is where a lane is, and whether it was woken again meanwhile.
+type place struct {
+	worked        bool // else it is queued
+	hurried       bool // it stands in the urgent queue
+	woken, urgent bool
 }
 
 // NewLanes returns Lanes; Run makes them work.
@@ -82,7 +92,7 @@ func NewLanes(cfg LanesConfig) *Lanes {
 	}
 	buckets := prometheus.ExponentialBuckets(0.001, 3, 10)
 	l := &Lanes{
-		cfg: cfg, queue: make(chan int64, 1024), lanes: make(map[int64]bool),
+		cfg: cfg, urgent: make(chan int64, 1024), queue: make(chan int64, 1024), lanes: make(map[int64]*place),
 		handled: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "sallyport", Subsystem: "updates", Name: "duration_seconds",
 			Help: "How long one try of an update took, by kind and outcome.", Buckets: buckets,
@@ -98,18 +108,29 @@ func NewLanes(cfg LanesConfig) *Lanes {
 	return l
 }
 
-// Wake has a lane worked soon. It never blocks: when the queue is full the lane is
-// left to the sweep.
-func (l *Lanes) Wake(lane int64) {
+// Wake has a lane worked soon, before others if it is urgent. It never blocks: when the
+// queue is full the lane is left to the sweep.
+func (l *Lanes) Wake(lane int64, urgent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, known := l.lanes[lane]; known {
-		l.lanes[lane] = true
-		return
+	p, known := l.lanes[lane]
+	if known {
+		p.woken, p.urgent = true, p.urgent || urgent
+		if p.worked || p.hurried || !urgent {
+			return
+		}
+	}
+	queue := l.queue
+	if urgent {
+		queue = l.urgent
 	}
 	select {
-	case l.queue <- lane:
-		l.lanes[lane] = false
+	case queue <- lane:
+		if !known {
+			p = &place{}
+			l.lanes[lane] = p
+		}
+		p.hurried = urgent
 	default:
 	}
 }
@@ -135,25 +156,58 @@ func (l *Lanes) Run(ctx context.Context) error {
 // sweep wakes what a crash, a full queue or another replica left.
 func (l *Lanes) sweep(ctx context.Context) {
 	for sleep(ctx, sweepEvery) == nil {
-		lanes, err := l.cfg.Inbox.IdleLanes(ctx, sweepBatch)
+		urgent, others, err := l.cfg.Inbox.IdleLanes(ctx, sweepBatch)
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("inbox not swept", zap.NamedError("err", err))
 		}
-		for _, lane := range lanes {
-			l.Wake(lane)
+		for _, lane := range urgent {
+			l.Wake(lane, true)
+		}
+		for _, lane := range others {
+			l.Wake(lane, false)
 		}
 	}
 }
 
 func (l *Lanes) worker(ctx, hard context.Context) {
 	for {
-		select {
-		case <-ctx.Done():
+		lane, ok := l.take(ctx)
+		if !ok {
 			return
-		case lane := <-l.queue:
+		}
+		if l.begin(lane) {
 			l.work(ctx, hard, lane)
 		}
 	}
+}
+
+// take waits for the next lane, the urgent ones first; false once ctx has ended.
+func (l *Lanes) take(ctx context.Context) (lane int64, ok bool) {
+	select {
+	case lane = <-l.urgent:
+		return lane, true
+	default:
+	}
+	select {
+	case <-ctx.Done():
+		return 0, false
+	case lane = <-l.urgent:
+	case lane = <-l.queue:
+	}
+	return lane, true
+}
+
+// begin notes that the lane is worked. It is false if that has begun already: a lane
+// that became urgent stands in both queues.
+func (l *Lanes) begin(lane int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, known := l.lanes[lane]
+	if !known || p.worked {
+		return false
+	}
+	p.worked = true
+	return true
 }
 
 // work handles the lane's first update, and those that come meanwhile, until none is
@@ -224,20 +278,21 @@ func (l *Lanes) release(ctx context.Context, lane int64) bool {
 func (l *Lanes) woken(lane int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	woken := l.lanes[lane]
-	l.lanes[lane] = false
+	p := l.lanes[lane]
+	woken := p.woken
+	p.woken, p.urgent = false, false
 	return woken
 }
 
-// rest puts the lane at the end of the queue if it was woken meanwhile or has more;
-// if not, the next Wake queues it.
+// rest puts the lane at the end of its queue if it was woken meanwhile or has more; if
+// not, the next Wake queues it. What is urgent may stand behind what was handled.
 func (l *Lanes) rest(lane int64, more bool) {
 	l.mu.Lock()
-	woken := l.lanes[lane]
+	p := l.lanes[lane]
 	delete(l.lanes, lane)
 	l.mu.Unlock()
-	if woken || more {
-		l.Wake(lane)
+	if p.woken || more {
+		l.Wake(lane, p.urgent || p.hurried)
 	}
 }
 

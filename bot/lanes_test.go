@@ -119,7 +119,7 @@ func TestLanesWorkInOrderAndSideBySide(t *testing.T) {
 	const lanes, each = 10, 20
 	for i := range int64(lanes * each) {
 		receive(t, s, i+1, i%lanes, "message")
-		l.Wake(i % lanes)
+		l.Wake(i%lanes, false)
 	}
 	eventually(t, "all to be handled", func() bool { return states(t, s)["done"] == lanes*each })
 	for lane := range int64(lanes) {
@@ -146,9 +146,49 @@ func TestASlowCustomerDelaysNobodyElse(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	for i := range int64(5) {
 		receive(t, s, i+1, i+1, "message")
-		l.Wake(i + 1)
+		l.Wake(i+1, false)
 	}
 	eventually(t, "the others", func() bool { return states(t, s)["done"] == 4 })
+}
+
+// While a crowd waits, more than memory holds, money and presses are handled next.
+func TestWhatIsUrgentGoesBeforeTheCrowd(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	const crowd, inHand = 1500, 8
+	gate := make(chan struct{})
+	var mu sync.Mutex
+	var order []int64
+	d := newDesk(func(u shop.Update) error {
+		<-gate
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, u.Lane)
+		return nil
+	})
+	l, _ := run(t, s, d, "a")
+	for i := range int64(crowd) {
+		receive(t, s, i+1, i+1, "message")
+		l.Wake(i+1, false)
+	}
+	for lane, kind := range map[int64]string{
+		900: shop.KindPayment, 5001: shop.KindPayment, 5002: shop.KindPress, // 900 stands in the queue already
+	} {
+		receive(t, s, crowd+lane, lane, kind)
+		l.Wake(lane, true)
+	}
+	close(gate)
+	eventually(t, "all to be handled", func() bool { return states(t, s)["done"] == crowd+3 })
+	mu.Lock()
+	defer mu.Unlock()
+	for _, lane := range []int64{900, 5001, 5002} {
+		if at := slices.Index(order, lane); at > 3*inHand {
+			t.Errorf("lane %d was %d. in line", lane, at+1)
+		}
+	}
+	if d.overlap {
+		t.Error("a lane was worked twice at once")
+	}
 }
 
 func TestWhatMemoryDidNotHoldIsSwept(t *testing.T) {
@@ -190,7 +230,7 @@ func TestFailuresAreTriedAgainThenPutAside(t *testing.T) {
 			})
 			l, _ := run(t, s, d, "a")
 			receive(t, s, 1, 1, "message")
-			l.Wake(1)
+			l.Wake(1, false)
 			eventually(t, "the state "+c.state, func() bool { return states(t, s)[c.state] == 1 })
 			if ids := d.of(1); len(ids) != c.tries {
 				t.Errorf("tried %d times", len(ids))
@@ -215,7 +255,7 @@ func TestAPanicEndsOneUpdateOnly(t *testing.T) {
 	l, _ := run(t, s, d, "a")
 	receive(t, s, 1, 1, "message")
 	receive(t, s, 2, 1, "message")
-	l.Wake(1)
+	l.Wake(1, false)
 	eventually(t, "the next update of the lane", func() bool { return len(d.of(1)) == 1 })
 	if got := states(t, s); got["dead"] != 1 {
 		t.Errorf("%v", got)
@@ -251,8 +291,8 @@ func TestReplicasShareLanesAndTakeOverFromTheDead(t *testing.T) {
 	const lanes, each = 6, 15
 	for i := range int64(lanes * each) {
 		receive(t, s, i+1, i%lanes, "message")
-		a.Wake(i % lanes)
-		b.Wake(i % lanes)
+		a.Wake(i%lanes, false)
+		b.Wake(i%lanes, false)
 	}
 	eventually(t, "all to be handled", func() bool { return states(t, s)["done"] == lanes*each })
 	for lane := range int64(lanes) {
@@ -281,7 +321,7 @@ func TestStoppingHandsBackWhatTakesTooLong(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = l.Run(ctx) }()
 	receive(t, s, 1, 1, "message")
-	l.Wake(1)
+	l.Wake(1, false)
 	<-entered
 	cancel()
 	<-done
@@ -307,11 +347,11 @@ func TestFloodersOccupyNobody(t *testing.T) {
 	l, _ := run(t, s, d, "a")
 	for i := range int64(400) {
 		receive(t, s, i+1, i%40+1, "message")
-		l.Wake(i%40 + 1)
+		l.Wake(i%40+1, false)
 	}
 	start := time.Now()
 	receive(t, s, 1000, 99, "message")
-	l.Wake(99)
+	l.Wake(99, false)
 	eventually(t, "the neighbour", func() bool { return len(d.of(99)) == 1 })
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("the neighbour waited %s", took)

@@ -1,6 +1,20 @@
 package shop
 
-import "time"
+import (
+	"slices"
+	"time"
+)
+
+// The kinds of updates that are told apart; what they are called in the inbox.
+const (
+	// KindPayment is a message about money, KindPress a pressed button.
+	KindPayment = "payment"
+	KindPress   = "callback_query"
+)
+
+// UrgentKinds are those that go before all others: money, and the presses, which
+// Telegram takes an answer to for a short time only, and of which a checkout is made.
+func UrgentKinds() []string { return []string{KindPayment, KindPress} }
 
 // Update is something a messenger told us, kept until it is handled. Updates of
 // one lane are handled in the order of their arrival; a lane is one user.
@@ -15,3 +29,6 @@ type Update struct {
 	Trying     time.Duration // since the first try that failed
 	Attempt    int           // tries that failed for a fault of ours
 }
+
+// Urgent says whether the update goes before others.
+func (u Update) Urgent() bool { return slices.Contains(UrgentKinds(), u.Kind) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/shop"
@@ -40,20 +41,34 @@ func held(affected int64, err error) error {
 }
 
 // IdleLanes returns at most limit lanes whose first waiting update is due and that
-// nobody works: what a crash, a full queue or another replica left.
-func (s *Store) IdleLanes(ctx context.Context, limit int) (lanes []int64, err error) {
+// nobody works: what a crash, a full queue or another replica left. Those in which an
+// urgent update waits come first, and are returned apart.
+func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int64, err error) {
 	err = s.use(ctx, "idle lanes", func(ctx context.Context, conn *pgxpool.Conn) error {
-		lanes, err = column[int64](ctx, conn, `
-			SELECT lane FROM (
-				SELECT DISTINCT ON (lane) lane, arrival, run_after FROM inbox
-				WHERE state = 'waiting' ORDER BY lane, arrival
+		rows, err := conn.Query(ctx, `
+			SELECT lane, urgent FROM (
+				SELECT DISTINCT ON (lane) lane, arrival, run_after, bool_or(kind = ANY($2)) OVER (PARTITION BY lane) AS urgent
+				FROM inbox WHERE state = 'waiting' ORDER BY lane, arrival
 			) head
 			WHERE run_after <= now()
 				AND NOT EXISTS (SELECT FROM lanes l WHERE l.lane = head.lane AND l.leased_until >= now())
-			ORDER BY arrival LIMIT $1`, limit)
+			ORDER BY urgent DESC, arrival LIMIT $1`, limit, shop.UrgentKinds())
+		if err != nil {
+			return err
+		}
+		var lane int64
+		var hurry bool
+		_, err = pgx.ForEachRow(rows, []any{&lane, &hurry}, func() error {
+			if hurry {
+				urgent = append(urgent, lane)
+			} else {
+				others = append(others, lane)
+			}
+			return nil
+		})
 		return err
 	})
-	return lanes, err
+	return urgent, others, err
 }
 
 // CleanUp removes handled updates received before then, and leases long over.

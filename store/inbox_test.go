@@ -138,9 +138,9 @@ func TestFailingUpdateHoldsItsLaneButNoOther(t *testing.T) {
 	if id, ok := claim(t, s, 1, "a", longLease); ok {
 		t.Errorf("update %d overtook the one before it", id)
 	}
-	lanes, err := s.IdleLanes(t.Context(), 10)
-	if err != nil || len(lanes) != 1 || lanes[0] != 2 {
-		t.Errorf("idle lanes %v, %v", lanes, err)
+	urgent, lanes, err := s.IdleLanes(t.Context(), 10)
+	if err != nil || len(urgent) != 0 || len(lanes) != 1 || lanes[0] != 2 {
+		t.Errorf("idle lanes %v %v, %v", urgent, lanes, err)
 	}
 }
 
@@ -153,9 +153,31 @@ func TestIdleLanesAreThoseNobodyWorks(t *testing.T) {
 	claim(t, s, 0, "a", longLease)
 	claim(t, s, 1, "crashed", time.Microsecond)
 	waitFor(t, func() bool {
-		lanes, err := s.IdleLanes(t.Context(), 10)
+		_, lanes, err := s.IdleLanes(t.Context(), 10)
 		return err == nil && fmt.Sprint(lanes) == "[1 2]"
 	})
+}
+
+// Money and presses go before messages, also behind a message of the same customer.
+func TestIdleLanesBeginWithTheUrgent(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for i, u := range []shop.Update{
+		{Lane: 1, Kind: "message"},
+		{Lane: 2, Kind: "message"},
+		{Lane: 3, Kind: shop.KindPress},
+		{Lane: 2, Kind: shop.KindPayment},
+		{Lane: 4, Kind: "my_chat_member"},
+	} {
+		u.ID, u.Body = int64(i+1), []byte(`{}`)
+		if _, err := s.AddUpdate(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	urgent, others, err := s.IdleLanes(t.Context(), 3)
+	if err != nil || fmt.Sprint(urgent, others) != "[2 3] [1]" {
+		t.Errorf("%v before %v, %v", urgent, others, err)
+	}
 }
 
 // Who was thought dead and comes back must not end an update that another works.

@@ -149,7 +149,7 @@ func (c targetCommand) product(ctx context.Context, g *errgroup.Group) (http.Han
 	if err != nil {
 		return nil, err
 	}
-	config := api.Config{Secret: secret, Inbox: deliveries, Wake: func(int64) {}, Health: api.NewHealth("bench"), Metrics: metrics}
+	config := api.Config{Secret: secret, Inbox: deliveries, Wake: func(int64, bool) {}, Health: api.NewHealth("bench"), Metrics: metrics}
 	if c.Role != stored {
 		dialogs, err := open("dialogs")
 		if err != nil {
