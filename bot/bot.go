@@ -125,15 +125,24 @@ func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
 	if a.qr != "" {
 		return b.display.photo(ctx, user.ID, a.qr, a.screen)
 	}
-	if err := b.display.show(ctx, user.ID, messageOf(q), a.screen); err != nil || a.order.ID == (shop.OrderID{}) {
+	if a.order.ID == (shop.OrderID{}) {
+		return b.display.show(ctx, user.ID, messageOf(q), a.screen)
+	}
+	return b.checkout(ctx, t, messageOf(q), a)
+}
+
+// checkout shows an order, before all that is no money.
+func (b *Bot) checkout(ctx context.Context, t turn, at int64, a answer) error {
+	display := b.display.before()
+	if err := display.show(ctx, t.user.ID, at, a.screen); err != nil {
 		return err
 	}
-	return b.follow(ctx, t, a)
+	return b.follow(ctx, display, t, a)
 }
 
 // follow looks once more at an order that has just been shown: what became of it
 // before its screen stood could not be shown by whoever did it.
-func (b *Bot) follow(ctx context.Context, t turn, shown answer) error {
+func (b *Bot) follow(ctx context.Context, display *Display, t turn, shown answer) error {
 	order, err := b.shop.OrderOf(ctx, t.user.ID, shown.order.ID)
 	if err != nil {
 		return err
@@ -146,7 +155,7 @@ func (b *Bot) follow(ctx context.Context, t turn, shown answer) error {
 	if now.Text == shown.screen.Text {
 		return nil
 	}
-	return b.display.refresh(ctx, t.user.ID, now)
+	return display.refresh(ctx, t.user.ID, now)
 }
 
 // messageOf returns the text message of the private chat that the button stands

@@ -30,6 +30,9 @@ func NewDisplay(sender *Sender, dialogs Dialogs, texts *Texts, p Priority) *Disp
 	return &Display{sender: sender, dialogs: dialogs, texts: texts, priority: p}
 }
 
+// before returns the same Display, whose messages go before those of all others.
+func (d *Display) before() *Display { return NewDisplay(d.sender, d.dialogs, d.texts, Key) }
+
 // show makes screen the customer's live screen: in the message at, if that can
 // become it, else in a new one. The message it lived in before goes.
 func (d *Display) show(ctx context.Context, user shop.UserID, at int64, screen Screen) error {

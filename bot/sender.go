@@ -37,7 +37,7 @@ type Priority int
 
 // The priorities, the highest first.
 const (
-	Key    Priority = iota // what a person has paid for
+	Key    Priority = iota // what a person has paid for, or is about to
 	Reply                  // the answer to a person who waits
 	Notice                 // a message nobody asked for
 )
