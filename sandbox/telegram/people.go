@@ -17,6 +17,13 @@ var (
 	ErrText      = errors.New("telegram sandbox: a message must have 1 to 4096 characters of UTF-8")
 )
 
+// Meet makes a person known who wrote to the bot at some time before.
+func (s *Server) Meet(u User) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meet(u)
+}
+
 // SendText lets a person write to the bot. The first message creates the chat; a blocked bot gets nothing.
 func (s *Server) SendText(u User, text string) (messageID int, err error) {
 	f := formatted{text: text}.tidy()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"sallyport/tests/load"
 )
@@ -52,6 +53,17 @@ func parts() []part {
 	return []part{
 		{"newcomers", func(ctx context.Context, o options) (result, error) { return newcomers(ctx, o, fullCrowd()) }},
 		{"limited", func(ctx context.Context, o options) (result, error) { return newcomers(ctx, o, limitedCrowd()) }},
+		{"burst", func(ctx context.Context, o options) (result, error) {
+			return burst(ctx, o, bursts{people: 1000, tries: 5})
+		}},
+		{"flood", func(ctx context.Context, o options) (result, error) {
+			return flood(ctx, o, torrent{messages: 1000, others: 20, rounds: 5})
+		}},
+		{"queue", func(ctx context.Context, o options) (result, error) { return queue(ctx, o, fullBacklog()) }},
+		{"429", func(ctx context.Context, o options) (result, error) { return queue(ctx, o, smallBacklog(10)) }},
+		{"crash", func(ctx context.Context, o options) (result, error) {
+			return crash(ctx, o, crashes{perSecond: 500, lasts: 15 * time.Second, kills: []time.Duration{4 * time.Second, 9 * time.Second}, payers: 30, starts: 7})
+		}},
 	}
 }
 
