@@ -24,7 +24,7 @@ const (
 	chatBurst   = 12
 	// reserveOfKeys is the part of the burst that replies leave to who has paid,
 	// reserveOfReplies the part that notices leave to both.
-	reserveOfKeys    = 4.0
+	reserveOfKeys    = 3.0
 	reserveOfReplies = 14.0
 	// noticeRate is what notices may send even when replies take all else.
 	noticeRate = 3
@@ -118,11 +118,11 @@ func (s *Sender) Answer(ctx context.Context, queryID, text string) error {
 // Delete removes a message of ours; one that is gone or too old is left alone, and so is
 // any while there is more to send than may be: the limits count this call too.
 func (s *Sender) Delete(ctx context.Context, chat, messageID int64) error {
-	if s.takeToken(Notice) > 0 {
+	if time.Until(s.limitOf(chat).pause) > 0 || s.takeToken(Notice) > 0 {
 		return nil
 	}
 	params := tgbotapi.Params{"chat_id": strconv.FormatInt(chat, 10), "message_id": strconv.FormatInt(messageID, 10)}
-	err := s.client.Call(ctx, "deleteMessage", params, nil)
+	err := s.heed(chat, s.client.Call(ctx, "deleteMessage", params, nil))
 	if isRefusal(err) {
 		return nil
 	}
@@ -141,7 +141,11 @@ func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() 
 	if err := s.turn(ctx, p, chat); err != nil {
 		return err
 	}
-	err := call()
+	return s.heed(chat, call())
+}
+
+// heed leaves a chat alone for as long as an answer of Telegram's asks for.
+func (s *Sender) heed(chat int64, err error) error {
 	if known, ok := errors.AsType[*shop.Error](err); ok && known.Kind == shop.KindLimited {
 		s.hold(chat, known.RetryAfter)
 	}
@@ -203,13 +207,13 @@ func (s *Sender) standInLine(ctx context.Context, p Priority) error {
 }
 
 // takeToken takes what one message needs, or says when to look again: a message may go
-// while more is left than the higher priorities may need. Notices have a share of their
-// own besides.
+// while more is left than the higher priorities may need. Of notices a few always may.
 func (s *Sender) takeToken(p Priority) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	short := p.reserve() + 1 - s.global.Tokens()
-	if short <= 0 && s.global.Allow() || p == Notice && s.share.Allow() {
+	if short <= 0 || p == Notice && s.share.Allow() {
+		s.global.Reserve() // by its share a notice may take what is not there yet
 		return 0
 	}
 	return time.Duration(short / float64(s.global.Limit()) * float64(time.Second))

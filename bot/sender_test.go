@@ -153,7 +153,13 @@ func TestAChatThatTelegramHoldsBackIsLeftAlone(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 30","parameters":{"retry_after":30}}`)
 	}), bot.DefaultRate)
+	if err := s.Delete(t.Context(), 1, 5); shop.KindOf(err) != shop.KindLimited {
+		t.Error(err)
+	}
 	for range 5 {
+		if err := s.Delete(t.Context(), 1, 5); err != nil {
+			t.Error(err)
+		}
 		if err := s.Edit(t.Context(), bot.Reply, 1, 5, bot.Screen{}); shop.KindOf(err) != shop.KindLimited {
 			t.Error(err)
 		}
