@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,18 +16,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shopProgram builds the shop as it is.
-func shopProgram(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "sallyport")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-o", program, "sallyport/cmd/sallyport")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0") // as the Makefile does, whose work is then used again
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the shop: %v\n%s", err, out)
-	}
-	return program
-}
-
 // tiny is a calm and a hung Xray, a few seconds each.
 func tiny(program string) options {
 	return options{
@@ -42,8 +28,12 @@ func TestTheShopLosesNothingAndAnswersWhileXrayHangs(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	program, err := load.Program(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	r, err := measure(ctx, tiny(shopProgram(t)), &out, startShop)
+	r, err := measure(ctx, tiny(program), &out, startShop)
 	t.Logf("%s", out.String())
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func burst(ctx context.Context, o options, b bursts) (r result, err error) {
 		took = append(took, one)
 	}
 	r.say("%d at once, %d times: all answered within %s (p50), %s (the slowest)", b.people, b.tries, load.Brief(took.P50()), load.Brief(took.Max()))
-	r.judge(fmt.Sprintf("%d newcomers in one instant are all answered within %s, each time", b.people, burstBar),
+	r.judgeTime(fmt.Sprintf("%d newcomers in one instant are all answered within %s, each time", b.people, burstBar),
 		load.Brief(took.Max()), took.Over(burstBar) == 0)
 	return r, nil
 }

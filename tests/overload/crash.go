@@ -162,7 +162,7 @@ func (s *scene) starts(ctx context.Context, r *result, n int) error {
 		}
 	}
 	r.say("start to the first durable 200: p50 %s, max %s of %d", load.Brief(took.P50()), load.Brief(took.Max()), n)
-	r.judge("start to the first durable 200 at most 250 ms, on a migrated database (median)", load.Brief(took.P50()), took.P50() <= startBar)
+	r.judgeTime("start to the first durable 200 at most 250 ms, on a migrated database (median)", load.Brief(took.P50()), took.P50() <= startBar)
 	return nil
 }
 

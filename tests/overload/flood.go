@@ -117,7 +117,7 @@ func (s *scene) tellFlood(ctx context.Context, r *result, t torrent, calm, busy 
 	r.say("one customer writes %d messages and is asked %d times to pause; %d others, reply p50/p99: calm %s/%s, meanwhile %s/%s",
 		t.messages, asked, t.others, load.Brief(calm.P50()), load.Brief(calm.P99()), load.Brief(busy.P50()), load.Brief(busy.P99()))
 	limit := max(pressBar, time.Duration(usualSpeed*float64(calm.P99())))
-	r.judge(fmt.Sprintf("%d messages of one customer: others' reply p99 at most 50 ms or 1.5 x calm", t.messages),
+	r.judgeTime(fmt.Sprintf("%d messages of one customer: others' reply p99 at most 50 ms or 1.5 x calm", t.messages),
 		fmt.Sprintf("%s, calm %s", load.Brief(busy.P99()), load.Brief(calm.P99())), busy.P99() <= limit)
 	r.judge("who floods is asked to pause, once or twice", fmt.Sprint(asked), asked >= 1 && asked <= 2)
 	return nil

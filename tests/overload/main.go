@@ -33,7 +33,8 @@ type part struct {
 type result struct {
 	lines []string
 	bars  []load.Bar
-	lost  []string // what was lost, or done twice
+	timed map[string]bool // the bars that a busy machine alone may miss
+	lost  []string        // what was lost, or done twice
 }
 
 func (r *result) say(format string, args ...any) {
@@ -42,6 +43,15 @@ func (r *result) say(format string, args ...any) {
 
 func (r *result) judge(what, got string, kept bool) {
 	r.bars = append(r.bars, load.Judge(what, got, kept))
+}
+
+// judgeTime is judge of what depends on how fast the machine is.
+func (r *result) judgeTime(what, got string, kept bool) {
+	if r.timed == nil {
+		r.timed = make(map[string]bool)
+	}
+	r.timed[what] = true
+	r.judge(what, got, kept)
 }
 
 func (r *result) lose(format string, args ...any) {
@@ -61,6 +71,12 @@ func parts() []part {
 		}},
 		{"queue", func(ctx context.Context, o options) (result, error) { return queue(ctx, o, fullBacklog()) }},
 		{"429", func(ctx context.Context, o options) (result, error) { return queue(ctx, o, smallBacklog(10)) }},
+		{"inbox", func(ctx context.Context, o options) (result, error) {
+			return fullInbox(ctx, o, weight{waiting: 100_000, perSecond: 1000, lasts: 20 * time.Second, writers: 5000})
+		}},
+		{"idle", func(ctx context.Context, o options) (result, error) {
+			return idle(ctx, o, weight{subscriptions: 100_000, quiet: 30 * time.Second})
+		}},
 		{"crash", func(ctx context.Context, o options) (result, error) {
 			return crash(ctx, o, crashes{perSecond: 500, lasts: 15 * time.Second, kills: []time.Duration{4 * time.Second, 9 * time.Second}, payers: 30, starts: 7})
 		}},

@@ -144,14 +144,14 @@ func (r *result) tellPaid(c crowd, calm, storm *visits) {
 		calm, storm load.Times
 	}{{"callback taken", calm.settled, storm.settled}, {"key", calm.key, storm.key}} {
 		limit := max(keyBar, time.Duration(usualSpeed*float64(one.calm.P99())))
-		r.judge(fmt.Sprintf("%s: %s of others, p99 at most 250 ms or 1.5 x calm", name, one.what),
+		r.judgeTime(fmt.Sprintf("%s: %s of others, p99 at most 250 ms or 1.5 x calm", name, one.what),
 			fmt.Sprintf("%s, calm %s", load.Brief(one.storm.P99()), load.Brief(one.calm.P99())), len(storm.late) == 0 && one.storm.P99() <= limit)
 	}
 	for _, one := range []struct {
 		what        string
 		calm, storm load.Times
 	}{{"key for Stars", calm.stars, storm.stars}, {"pay page", calm.checkout, storm.checkout}} {
-		r.judge(fmt.Sprintf("%s: %s of others before the newcomers, p99 at most %s", name, one.what, aheadBar),
+		r.judgeTime(fmt.Sprintf("%s: %s of others before the newcomers, p99 at most %s", name, one.what, aheadBar),
 			fmt.Sprintf("%s, calm %s", load.Brief(one.storm.P99()), load.Brief(one.calm.P99())), len(storm.late) == 0 && one.storm.P99() <= aheadBar)
 	}
 }

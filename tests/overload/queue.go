@@ -171,7 +171,7 @@ func busiest(at []time.Time, from time.Time) (most int) {
 			first = i + 1
 			continue
 		}
-		for at[first].Before(t.Add(-time.Second)) {
+		for !at[first].After(t.Add(-time.Second)) {
 			first++
 		}
 		most = max(most, i-first+1)
