@@ -19,6 +19,14 @@ type Checkout struct {
 // of the payment, or there will be none.
 const checkoutLasts = 2 * time.Minute
 
+const (
+	// consentSlack is how soon after a payment its update may come before we have noted
+	// that the provider took our consent: both are on their way at once.
+	consentSlack = 2 * time.Second
+	// consentPause is how soon to look for the note again.
+	consentPause = 250 * time.Millisecond
+)
+
 // Checkouts is what the shop asks of the storage about checkouts.
 type Checkouts interface {
 	// BeginCheckout notes on an open order that this checkout is about to be agreed to.
@@ -80,13 +88,16 @@ func (s *Shop) EndCheckout(ctx context.Context, c Checkout, taken bool) error {
 
 // Credit takes the word of an update that an order was paid. It is settled by that
 // alone if the provider took our consent to its checkout, which nobody can forge who
-// can only send us updates. Otherwise it is a hint: the provider is asked soon for its
-// own list, and what is there is settled.
+// can only send us updates. Right after the payment that may not be noted yet: then it is
+// KindLimited. Otherwise it is a hint: the provider is asked soon for its own list, and
+// what is there is settled.
 func (s *Shop) Credit(ctx context.Context, e PaymentEvent) error {
 	agreed, err := s.agreed(ctx, e.OrderRef)
 	switch {
 	case err != nil:
 		return err
+	case !agreed && s.now().Sub(e.PaidAt).Abs() < consentSlack:
+		return Limited(consentPause, errors.New("the consent to the payment is not noted yet"))
 	case !agreed:
 		return s.store.Enqueue(ctx, SweepPayments{Provider: e.Provider})
 	}

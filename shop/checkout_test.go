@@ -166,6 +166,30 @@ func TestAnUpdateIsBelievedOnlyOfWhatWasAgreedTo(t *testing.T) {
 	}
 }
 
+// The update of a payment may overtake the note of our consent: it waits for that, but
+// not for long.
+func TestAPaymentWaitsForTheNoteOfOurConsent(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.orderInStars()
+	w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+	paid := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "x", OrderRef: o.ID.String(), Invoiced: o.Price, PaidAt: w.now(), Raw: []byte("{}")}
+	if err := w.Credit(t.Context(), paid); shop.KindOf(err) != shop.KindLimited || w.jobs("sweep_payments") != 0 {
+		t.Errorf("%v, %d sweeps", err, w.jobs("sweep_payments"))
+	}
+	w.must(w.EndCheckout(t.Context(), asks(o, "q"), true))
+	w.must(w.Credit(t.Context(), paid))
+	if got := w.status(o); got != shop.OrderPaid {
+		t.Errorf("%s", got)
+	}
+	w.pass(2 * time.Second)
+	paid.OrderRef = shop.NewOrderID().String()
+	w.must(w.Credit(t.Context(), paid))
+	if w.jobs("sweep_payments") == 0 {
+		t.Error("an old payment is no hint")
+	}
+}
+
 func TestAHintAboutNoOrderIsAHint(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
