@@ -24,7 +24,7 @@ const (
 	chatBurst   = 12
 	// reserveOfKeys is the part of the burst that replies leave to who has paid,
 	// reserveOfReplies the part that notices leave to both.
-	reserveOfKeys    = 3.0
+	reserveOfKeys    = 2.0
 	reserveOfReplies = 14.0
 	// noticeRate is what notices may send even when replies take all else.
 	noticeRate = 3
