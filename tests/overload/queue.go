@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -181,35 +182,44 @@ func busiest(at []time.Time, from time.Time) (most int) {
 
 // tellOrder judges in which order the kinds left.
 func (r *result) tellOrder(b backlog, calls []telegram.Addressed, keysAt time.Time) {
-	var lastKey, lastReply, lastNotice time.Time
-	between, notices := 0, 0
-	for _, c := range calls {
-		switch {
-		case c.Refused || !strings.HasPrefix(c.Method, "send"):
-		case c.Chat >= firstKey:
-			lastKey = c.At
-		case c.Chat >= firstReply:
-			lastReply = c.At
-		default:
-			lastNotice = c.At
-		}
-	}
-	for _, c := range calls {
-		switch {
-		case c.Refused:
-		case c.Chat < firstKey && c.At.After(keysAt) && c.At.Before(lastKey):
-			between++
-		}
-		if c.Chat < firstReply && c.At.Before(lastReply) {
-			notices++
-		}
-	}
+	keys, replies, notices := sentTo(calls, firstKey, math.MaxInt64), sentTo(calls, firstReply, firstKey), sentTo(calls, firstNotice, firstReply)
+	lastKey, lastReply, lastNotice := last(keys), last(replies), last(notices)
+	meanwhile := within(replies, keysAt, lastKey) + within(notices, keysAt, lastKey)
+	early := within(notices, time.Time{}, lastReply)
 	sending := time.Duration(float64(b.keys) / sendRate * float64(time.Second))
 	wait := lastKey.Sub(keysAt)
 	r.say("the last key left %s after the keys were queued, %d others meanwhile; the last reply left %d notices before it, the last notice %s after it",
-		load.Brief(wait), between, notices, load.Brief(lastNotice.Sub(lastReply)))
+		load.Brief(wait), meanwhile, early, load.Brief(lastNotice.Sub(lastReply)))
 	r.judge("keys queued last leave first", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), b.strike > 0 || wait <= sending+keyWait)
-	r.judge("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", notices, b.notices), notices < b.notices/2 && lastNotice.After(lastReply))
+	r.judge("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", early, b.notices), early < b.notices/2 && lastNotice.After(lastReply))
+}
+
+// sentTo returns when messages left for a range of chats.
+func sentTo(calls []telegram.Addressed, from, to int64) (at []time.Time) {
+	for _, c := range calls {
+		if c.Chat >= from && c.Chat < to && !c.Refused && strings.HasPrefix(c.Method, "send") {
+			at = append(at, c.At)
+		}
+	}
+	return at
+}
+
+// last is the end of what is in order, zero of nothing.
+func last(at []time.Time) time.Time {
+	if len(at) == 0 {
+		return time.Time{}
+	}
+	return at[len(at)-1]
+}
+
+// within counts those between two moments.
+func within(at []time.Time, from, to time.Time) (n int) {
+	for _, t := range at {
+		if t.After(from) && t.Before(to) {
+			n++
+		}
+	}
+	return n
 }
 
 // tellChats looks whether everybody has what they were to get, in order.

@@ -40,14 +40,7 @@ func fullInbox(ctx context.Context, o options, h weight) (r result, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.close(ctx)) }()
-	err = s.sql(ctx, fmt.Sprintf(`INSERT INTO inbox (update_id, lane, kind, body)
-		SELECT 3000000000 + n, %[1]d + n, 'message', convert_to(format('{"update_id":%%s,"message":{"message_id":1,'
-			'"from":{"id":%%s,"is_bot":false,"first_name":"Anna","last_name":"Example","username":"annaexample","language_code":"en"},'
-			'"chat":{"id":%%s,"first_name":"Anna","last_name":"Example","username":"annaexample","type":"private"},'
-			'"date":1790000000,"text":"/start","entities":[{"offset":0,"length":6,"type":"bot_command"}]}}',
-			3000000000 + n, %[1]d + n, %[1]d + n), 'UTF8')
-		FROM generate_series(0, %[2]d - 1) n`, firstWaiting, h.waiting), `ANALYZE inbox`)
-	if err != nil {
+	if err := s.fillInbox(ctx, h.waiting); err != nil {
 		return r, err
 	}
 	s.world.Telegram.TakeRecord()
@@ -58,11 +51,25 @@ func fullInbox(ctx context.Context, o options, h weight) (r result, err error) {
 	if err := s.taken(ctx); err != nil {
 		return r, err
 	}
-	waiting, err := s.count(ctx, `SELECT count(*) FROM inbox WHERE state = 'waiting'`)
-	if err != nil {
-		return r, err
-	}
 	peak, last := scales.end()
+	r.say("%d updates wait, %d a second arrive for %s: memory (PSS) at most %.0f MB, at the end %.0f MB", h.waiting, h.perSecond, h.lasts, peak, last)
+	r.judge(fmt.Sprintf("memory at %d/s with %d updates waiting at most %.0f MB", h.perSecond, h.waiting, waitingBar), fmt.Sprintf("%.0f MB", peak), peak <= waitingBar)
+	return r, s.tellInbox(ctx, &r)
+}
+
+// fillInbox has so many people wait for an answer.
+func (s *scene) fillInbox(ctx context.Context, n int) error {
+	return s.sql(ctx, fmt.Sprintf(`INSERT INTO inbox (update_id, lane, kind, body)
+		SELECT 3000000000 + n, %[1]d + n, 'message', convert_to(format('{"update_id":%%s,"message":{"message_id":1,'
+			'"from":{"id":%%s,"is_bot":false,"first_name":"Anna","last_name":"Example","username":"annaexample","language_code":"en"},'
+			'"chat":{"id":%%s,"first_name":"Anna","last_name":"Example","username":"annaexample","type":"private"},'
+			'"date":1790000000,"text":"/start","entities":[{"offset":0,"length":6,"type":"bot_command"}]}}',
+			3000000000 + n, %[1]d + n, %[1]d + n), 'UTF8')
+		FROM generate_series(0, %[2]d - 1) n`, firstWaiting, n), `ANALYZE inbox`)
+}
+
+// tellInbox compares what was acknowledged with what is there.
+func (s *scene) tellInbox(ctx context.Context, r *result) error {
 	var took load.Times
 	refused := 0
 	for _, d := range s.world.Telegram.TakeRecord().Deliveries {
@@ -71,18 +78,19 @@ func fullInbox(ctx context.Context, o options, h weight) (r result, err error) {
 			refused++
 		}
 	}
-	r.say("%d updates wait, %d a second arrive for %s: acknowledged p50 %s, p99 %s, %d not taken at first; %d wait at the end",
-		h.waiting, h.perSecond, h.lasts, load.Brief(took.P50()), load.Brief(took.P99()), refused, waiting)
-	r.say("memory (PSS) at most %.0f MB, at the end %.0f MB", peak, last)
+	waiting, err := s.count(ctx, `SELECT count(*) FROM inbox WHERE state = 'waiting'`)
+	if err != nil {
+		return err
+	}
 	kept, err := s.count(ctx, `SELECT count(*) FROM inbox WHERE lane >= $1`, firstWriter)
 	if err != nil {
-		return r, err
+		return err
 	}
+	r.say("acknowledged p50 %s, p99 %s, %d not taken at first; %d wait at the end", load.Brief(took.P50()), load.Brief(took.P99()), refused, waiting)
 	if kept != len(took)-refused {
 		r.lose("%d updates were answered 200 and %d are in the inbox", len(took)-refused, kept)
 	}
-	r.judge(fmt.Sprintf("memory at %d/s with %d updates waiting at most %.0f MB", h.perSecond, h.waiting, waitingBar), fmt.Sprintf("%.0f MB", peak), peak <= waitingBar)
-	return r, nil
+	return nil
 }
 
 // write has the writers write, one after another at the pace.
