@@ -35,6 +35,10 @@ const (
 	telegramGlobal = 30
 	sendRate       = 26
 	keyWait        = 1500 * time.Millisecond
+	// inHand is how many others may be under way when the keys come, noticeShare how many
+	// notices a second go beside them.
+	inHand      = 10
+	noticeShare = 4
 )
 
 // commands are what a talker writes, and what each answer shows.
@@ -161,7 +165,7 @@ func (r *result) tellLimits(b backlog, calls []telegram.Addressed) {
 		return
 	}
 	r.judge(fmt.Sprintf("%d queued messages: Telegram's limits are never reached", b.total()), fmt.Sprintf("%d answered with 429", refused), refused == 0)
-	r.judge(fmt.Sprintf("at most %d in any second after the burst", telegramGlobal), fmt.Sprint(later), later <= telegramGlobal)
+	r.judgeTime(fmt.Sprintf("at most %d in any second after the burst", telegramGlobal), fmt.Sprint(later), later <= telegramGlobal)
 }
 
 // busiest counts the most that fell into one second, from then on.
@@ -190,7 +194,10 @@ func (r *result) tellOrder(b backlog, calls []telegram.Addressed, keysAt time.Ti
 	wait := lastKey.Sub(keysAt)
 	r.say("the last key left %s after the keys were queued, %d others meanwhile; the last reply left %d notices before it, the last notice %s after it",
 		load.Brief(wait), meanwhile, early, load.Brief(lastNotice.Sub(lastReply)))
-	r.judge("keys queued last leave first", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), b.strike > 0 || wait <= sending+keyWait)
+	if b.strike == 0 {
+		r.judge("keys queued last leave first, beside the notices' share", fmt.Sprintf("%d others meanwhile", meanwhile), float64(meanwhile) <= inHand+noticeShare*wait.Seconds())
+		r.judgeTime("keys queued last leave at once", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), wait <= sending+keyWait)
+	}
 	r.judge("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", early, b.notices), early < b.notices/2 && lastNotice.After(lastReply))
 }
 
