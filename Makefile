@@ -67,7 +67,7 @@ bench: postgres build $(XRAY) ## Measure the shop beside the limits of this mach
 freeze: postgres build $(XRAY) ## Break all that is outside under load, here and in the structure that froze
 	@$(GO) run ./tests/freeze $(FREEZEFLAGS)
 
-overload: postgres build $(XRAY) ## Put more on the shop than it can do at once (7 minutes)
+overload: postgres build $(XRAY) ## Put more on the shop than it can do at once (9 minutes)
 	@$(GO) run ./tests/overload $(OVERLOADFLAGS)
 
 soak: postgres build $(XRAY) ## Live a week in an hour under load, and see that nothing grows
