@@ -21,6 +21,12 @@ func placed(t *testing.T, s *store.Store) shop.Order {
 
 func placedBy(t *testing.T, s *store.Store, p shop.Provider) shop.Order {
 	t.Helper()
+	return placedFor(t, s, buyer, p)
+}
+
+// placedFor places an order of this customer's, to be paid at the provider.
+func placedFor(t testing.TB, s *store.Store, buyer shop.UserID, p shop.Provider) shop.Order {
+	t.Helper()
 	ctx := t.Context()
 	if _, _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
 		t.Fatal(err)
@@ -50,7 +56,7 @@ func paymentOf(o shop.Order) shop.PaymentEvent {
 	}
 }
 
-func settle(t *testing.T, s *store.Store, e shop.PaymentEvent) (shop.Outcome, error) {
+func settle(t testing.TB, s *store.Store, e shop.PaymentEvent) (shop.Outcome, error) {
 	t.Helper()
 	return s.Settle(t.Context(), e,
 		func(o shop.Order) error { return o.CheckPayment(e, []string{"USDT"}) },
