@@ -1,7 +1,6 @@
 package shop
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	if subs, err = s.store.Subscriptions(ctx, ids); err != nil {
 		return err
 	}
-	return cmp.Or(failed, allAtOnce(subs, func(sub Subscription) error { // who bought meanwhile is let in again
+	return errors.Join(failed, allAtOnce(subs, func(sub Subscription) error { // who bought meanwhile is let in again
 		if !sub.Granted() {
 			return nil
 		}

@@ -46,7 +46,7 @@ func (b *bench) surges(ctx context.Context) error {
 		}
 		b.product = nil
 	}
-	defer s.end()
+	defer s.end() //nolint:contextcheck // ctx may have ended
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
