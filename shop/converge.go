@@ -131,7 +131,8 @@ type NodeState struct {
 // NodeCheck is what one check of a node found.
 type NodeCheck struct {
 	Node    string
-	Users   int // that it lets in
+	Counted bool
+	Users   int // that it lets in, if counted
 	Desired int // that it should
 	Full    bool
 }
@@ -142,6 +143,9 @@ const (
 	bootSlack = 3 * time.Second
 	// syncEvery is how often a node is compared fully even if nothing looks wrong.
 	syncEvery = 5 * time.Minute
+	// countEvery is how often a node's users are counted while their number is right: to
+	// count a hundred thousand takes both sides many milliseconds.
+	countEvery = 10 * time.Second
 	// orphanGrace keeps a user whose subscription has just changed from being
 	// taken for an orphan.
 	orphanGrace = 10 * time.Second
@@ -151,12 +155,17 @@ const (
 	deliverBatch = 500
 )
 
-// observe returns the state after a check that counted users, where desired were
-// expected, and whether the node must be compared fully now.
-func (n NodeState) observe(uptime time.Duration, users, desired int, now time.Time) (NodeState, bool) {
+// counts says whether a check now counts users: the first in each period does, and
+// every one while they are too few or too many.
+func (n NodeState) counts(now time.Time) bool {
+	return n.Drifted || n.CheckedAt.Before(now.Truncate(countEvery))
+}
+
+// observe returns the state after a check, which found another number of users than
+// expected or not, and whether the node must be compared fully now.
+func (n NodeState) observe(uptime time.Duration, drifts bool, now time.Time) (NodeState, bool) {
 	boot := now.Add(-uptime)
 	moved := boot.Sub(n.BootAt).Abs() > bootSlack
-	drifts := users != desired
 	full := moved || (drifts && n.Drifted) || now.Sub(n.SyncedAt) > syncEvery
 	if moved {
 		n.BootAt = boot
@@ -182,8 +191,9 @@ type Inventory interface {
 	Orphans(ctx context.Context, ids []AccessID, since time.Time) ([]AccessID, error)
 }
 
-// CheckNode compares a node with what it should be: cheaply each time, fully after
-// a restart, on lasting drift and every few minutes. It repairs what differs.
+// CheckNode compares a node with what it should be, and repairs what differs. It asks
+// each time whether the node has restarted, now and then for the number of its users,
+// and for all of them after a restart, on lasting drift and every few minutes.
 func (s *Shop) CheckNode(ctx context.Context, name string) error {
 	n, err := s.node(name)
 	if err != nil {
@@ -193,31 +203,38 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	users, err := n.Count(ctx)
-	if err != nil {
-		return err
-	}
 	state, err := s.store.NodeState(ctx, name)
 	if err != nil {
 		return err
 	}
-	desired, err := s.store.GrantedCount(ctx)
-	if err != nil {
-		return err
+	check := NodeCheck{Node: name, Counted: state.counts(s.now())}
+	if check.Counted {
+		if check.Users, check.Desired, err = s.count(ctx, n); err != nil {
+			return err
+		}
 	}
 	state.Name = name
-	state, full := state.observe(uptime, users, desired, s.now())
-	if full {
+	state, check.Full = state.observe(uptime, check.Users != check.Desired, s.now())
+	if check.Full {
 		if err := s.syncNode(ctx, n); err != nil {
 			return err
 		}
 		state.SyncedAt, state.Drifted = s.now(), false
 	}
-	s.checked(NodeCheck{Node: name, Users: users, Desired: desired, Full: full})
+	s.checked(check)
 	if err := s.store.SaveNodeState(ctx, state); err != nil {
 		return err
 	}
 	return s.deliverWaiting(ctx, n)
+}
+
+// count returns how many users the node lets in, and how many it should.
+func (s *Shop) count(ctx context.Context, n Node) (users, desired int, err error) {
+	if users, err = n.Count(ctx); err != nil {
+		return 0, 0, err
+	}
+	desired, err = s.store.GrantedCount(ctx)
+	return users, desired, err
 }
 
 func (s *Shop) node(name string) (Node, error) {

@@ -6,10 +6,16 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
-// fewOrphans is how many users a node may lose in one comparison without question.
-const fewOrphans = 20
+const (
+	// fewOrphans is how many users a node may lose in one comparison without question.
+	fewOrphans = 20
+	// lateOrphan is how long ago a subscription ended if its user on a node is as odd as
+	// one who is not known at all.
+	lateOrphan = 24 * time.Hour
+)
 
 // syncPage is how many users are read from the storage at a time.
 const syncPage = 5000
@@ -59,8 +65,9 @@ func (s *Shop) ensureMissing(ctx context.Context, n Node, listed map[AccessID]Ac
 	}
 }
 
-// removeOrphans removes who does not belong on the node. When that would be most of
-// many, the database is more likely wrong than the node, and nobody is removed.
+// removeOrphans removes who does not belong on the node. When most of many are not known
+// here, or not for long, the database is more likely wrong than the node, and nobody is
+// removed.
 func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Access, listed int) error {
 	ids := make([]AccessID, 0, len(extra))
 	for id := range extra {
@@ -71,9 +78,13 @@ func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Acc
 	if err != nil {
 		return err
 	}
-	if len(orphans) > fewOrphans && 2*len(orphans) > listed {
+	odd, err := s.store.Orphans(ctx, orphans, s.now().Add(-lateOrphan))
+	if err != nil {
+		return err
+	}
+	if len(odd) > fewOrphans && 2*len(odd) > listed {
 		return fmt.Errorf("node %s: %d of its %d users are unknown here: is this the right database? none is removed",
-			n.Name(), len(orphans), listed)
+			n.Name(), len(odd), listed)
 	}
 	failed := eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
 	granted, err := s.store.GrantedAmong(ctx, orphans)

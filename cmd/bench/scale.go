@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"sallyport/outbound"
 	"sallyport/shop"
 	"sallyport/store"
@@ -17,9 +15,8 @@ import (
 
 const (
 	nodeName = "bench"
-	// convergers is how many customers are converged at once: the workers of the
-	// product's queue for that.
-	convergers = 16
+	// leavers is how many customers one job takes off the nodes.
+	leavers = 100
 	// looks is how often what changes nothing is measured; the median counts.
 	looks = 9
 	// firstSubscriber is the first of those who have a subscription.
@@ -141,16 +138,23 @@ func (w *workers) measure(ctx context.Context, n int) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	remove, err := took(ctx, func(ctx context.Context) error {
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(convergers)
-		for i := range n {
-			g.Go(func() error { return w.shop.Converge(ctx, shop.UserID(firstSubscriber+i)) })
-		}
-		return g.Wait()
-	})
+	remove, err := took(ctx, func(ctx context.Context) error { return w.remove(ctx, n) })
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
 	return []float64{median(ticks), median(diffs), each(fill), each(expire), each(remove)}, err
+}
+
+// remove takes the customers off the node by as many at a time as one job does.
+func (w *workers) remove(ctx context.Context, n int) error {
+	for first := 0; first < n; first += leavers {
+		ids := make([]shop.UserID, 0, leavers)
+		for i := first; i < min(first+leavers, n); i++ {
+			ids = append(ids, shop.UserID(firstSubscriber+i))
+		}
+		if err := w.shop.ConvergeAll(ctx, ids); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // took returns how long something takes.

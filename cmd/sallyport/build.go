@@ -309,8 +309,10 @@ func (m *nodeMetrics) checked(c shop.NodeCheck, names func() []string) {
 	if !slices.Contains(names(), c.Node) {
 		return
 	}
-	m.users.WithLabelValues(c.Node).Set(float64(c.Users))
-	m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
+	if c.Counted {
+		m.users.WithLabelValues(c.Node).Set(float64(c.Users))
+		m.drift.WithLabelValues(c.Node).Set(float64(c.Users - c.Desired))
+	}
 	resyncs := m.resyncs.WithLabelValues(c.Node)
 	if c.Full {
 		resyncs.Inc()
