@@ -46,7 +46,7 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	if err != nil {
 		return err
 	}
-	failed := allAtOnce(subs, func(sub Subscription) error {
+	failed := all(subs, func(sub Subscription) error {
 		if sub.Granted() {
 			return nil
 		}
@@ -56,7 +56,7 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	if subs, err = s.store.Subscriptions(ctx, ids); err != nil {
 		return err
 	}
-	return errors.Join(failed, allAtOnce(subs, func(sub Subscription) error { // who bought meanwhile is let in again
+	return errors.Join(failed, all(subs, func(sub Subscription) error { // who bought meanwhile is let in again
 		if !sub.Granted() {
 			return nil
 		}
@@ -64,11 +64,11 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	}))
 }
 
-// allAtOnce does all items, whatever becomes of the others, and returns the first error.
-func allAtOnce[T any](items []T, do func(T) error) error {
+// all does the items, some at a time, whatever becomes of the others, and returns the first error.
+func all[T any](items []T, do func(T) error) error {
 	var once sync.Once
 	var first error
-	_ = eachAtOnce(items, func(item T) error {
+	_ = eachAtOnce(leaveWorkers, items, func(item T) error {
 		if err := do(item); err != nil {
 			once.Do(func() { first = err })
 		}
@@ -151,6 +151,9 @@ const (
 	orphanGrace = 10 * time.Second
 	// syncWorkers is how many users are repaired at once on one node.
 	syncWorkers = 8
+	// leaveWorkers is how many of those who leave are seen to at once: few, because nobody
+	// waits for it.
+	leaveWorkers = 2
 	// deliverBatch bounds how many waiting customers one check lets know.
 	deliverBatch = 500
 )

@@ -105,9 +105,11 @@ const expireBatch = 100
 // ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
 // their removal from the nodes and the word to each are one transaction.
 // It returns how many it ended, and may be repeated safely; one that fails does not
-// keep the others from their end.
+// keep the others from their end. Between two batches it leaves the database to others
+// for as long as a batch takes.
 func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	for {
+		began := time.Now()
 		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireBatch)
 		if err = errors.Join(err, readErr); readErr != nil {
 			return ended, err
@@ -122,6 +124,11 @@ func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 		}
 		if err != nil || len(due) < expireBatch {
 			return ended, err
+		}
+		select {
+		case <-time.After(time.Since(began)):
+		case <-ctx.Done():
+			return ended, Unavailable(context.Cause(ctx))
 		}
 	}
 }

@@ -33,10 +33,7 @@ type size struct {
 func sizeOf(c allCommand) size {
 	s := size{
 		rounds: 3, warm: 200 * time.Millisecond, round: time.Second,
-		buys: 20, orders: 1000, scales: []int{1000, 10_000}, leavers: 20_000, starts: 3,
-	}
-	if c.Long {
-		s.scales, s.leavers = append(s.scales, 100_000), 100_000
+		buys: 20, orders: 1000, scales: []int{1000, 10_000, 100_000}, leavers: 100_000, starts: 3,
 	}
 	if c.Tiny {
 		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, leavers: 200, starts: 1}

@@ -60,7 +60,6 @@ func run(ctx context.Context, arguments []string, out io.Writer) error {
 type allCommand struct {
 	Sallyport string   `type:"path" placeholder:"FILE" help:"The product's program; by default the file sallyport beside this one."`
 	JSON      bool     `name:"json" help:"Print JSON."`
-	Long      bool     `help:"Measure the workers with 100,000 subscriptions too."`
 	Tiny      bool     `help:"Measure hardly anything, in seconds: to see that the program runs."`
 	Profile   string   `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor's time of each target there."`
 	Only      []string `placeholder:"PART" help:"Measure these parts alone: ingest, slow, reply, idle, connect, settle, scale, surge."`
