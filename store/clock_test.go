@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/shop"
 	"sallyport/store"
 )
 
@@ -66,5 +67,71 @@ func TestAnUpdateWaitsForNoClockAndNoIdleTimeCountsAsTrying(t *testing.T) {
 	retried(90 * time.Second) // at most that much of the jump is taken for trying
 	if more, err := s.ReleaseLane(ctx, 1, "a"); err != nil || !more {
 		t.Errorf("more: %t, %v", more, err)
+	}
+}
+
+func TestWhoWasSeenByAClockThatWasAheadIsMissedAllTheSame(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	beat := func(holder string) int64 {
+		t.Helper()
+		n, _, err := s.Beat(ctx, holder, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	beat("dead")
+	beat("alive")
+	if err := s.Enqueue(ctx, shop.ConvergeUser{UserID: 1}, shop.ConvergeUser{UserID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now(), attempted_by = ARRAY['dead']`,
+		`UPDATE river_job SET attempted_by = ARRAY['alive'] WHERE args ->> 'user_id' = '2'`,
+		`INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('gone', now(), now() + interval '15 seconds')`,
+	} {
+		if _, err := s.Pool().Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ahead(t, s, time.Hour)
+	if n := beat("alive"); n != 0 {
+		t.Errorf("%d jobs taken before anybody could be seen by the right clock", n)
+	}
+	if n := beat("alive"); n != 1 {
+		t.Errorf("%d jobs handed back, want the dead one's", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_leader`); n != 0 {
+		t.Error("somebody leads for an hour")
+	}
+	if n, err := s.HandBack(ctx, "alive", nil, 15*time.Second); err != nil || n != 1 {
+		t.Errorf("%d of our own handed back, %v", n, err)
+	}
+}
+
+func TestJobsThatAClockPutOffAreHastened(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	if err := s.Enqueue(ctx, shop.ConvergeUser{UserID: 1}, shop.ConvergeUser{UserID: 2}, shop.ConvergeUser{UserID: 3}, shop.ConvergeUser{UserID: 4}); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{
+		`UPDATE river_job SET scheduled_at = now() + interval '1 hour' WHERE args ->> 'user_id' = '1'`,
+		`UPDATE river_job SET state = 'scheduled', scheduled_at = now() + interval '30 seconds' WHERE args ->> 'user_id' = '2'`,
+		`UPDATE river_job SET state = 'retryable', attempt = 6, scheduled_at = now() + interval '20 minutes' WHERE args ->> 'user_id' = '3'`,
+		`UPDATE river_job SET state = 'retryable', attempt = 2, scheduled_at = now() + interval '20 minutes' WHERE args ->> 'user_id' = '4'`,
+	} {
+		if _, err := s.Pool().Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.Hasten(ctx); err != nil || n != 2 {
+		t.Errorf("%d hastened, %v", n, err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE scheduled_at <= now() AND args ->> 'user_id' IN ('1', '4')`); n != 2 {
+		t.Errorf("%d of the right ones", n)
 	}
 }
