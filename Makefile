@@ -12,6 +12,7 @@ ACME     := tests/acme
 DEPLOY   := tests/deploy
 ALERTS   := tests/alerts
 LIVE     := tests/live
+CHAOS    := tests/chaos
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -19,7 +20,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo bench freeze lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo bench freeze chaos lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -53,6 +54,8 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -C $(DEPLOY) -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the alerts"
 	@$(GO) test -C $(ALERTS) -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing under random faults (2 to 3 minutes, the first time 2 more)"
+	@$(GO) test -C $(CHAOS) -race -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the way to a live shop (skipped unless root; 1 to 2 minutes, the first time 3 more)"
 	@$(GO) test -C $(LIVE) -count=1 -timeout 30m $(TESTFLAGS)
 
@@ -66,6 +69,9 @@ bench: postgres build $(XRAY) ## Measure the shop beside the limits of this mach
 
 freeze: postgres build $(XRAY) ## Break all that is outside under load, here and in the structure that froze
 	@$(GO) run ./tests/freeze $(FREEZEFLAGS)
+
+chaos: postgres $(XRAY) ## Break everything at random under load, then check all: make chaos SEED=1 MINUTES=5
+	@$(GO) run -C $(CHAOS) . -seed $(or $(SEED),0) -minutes $(or $(MINUTES),5)
 
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)
