@@ -89,7 +89,7 @@ func (p *person) until(ctx context.Context, text string, act func() error) error
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("want %q (the last press: %v): %w", text, refused, unseen)
+			return fmt.Errorf("want %q: %w", text, errors.Join(refused, unseen))
 		}
 	}
 }
