@@ -13,7 +13,7 @@ import (
 )
 
 // atOnce bounds how many are acting.
-const atOnce = 60
+const atOnce = 40
 
 // late is an act that was not done in the end.
 type late struct {

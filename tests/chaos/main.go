@@ -73,7 +73,7 @@ type run struct {
 
 // chaos runs and checks. Its error says that something does not hold.
 func chaos(ctx context.Context, o options, out io.Writer) (err error) {
-	again := fmt.Sprintf("SEED=%d: make chaos SEED=%d MINUTES=%g", o.seed, o.seed, o.length.Minutes())
+	again := fmt.Sprintf("SEED=%d: make chaos SEED=%d MINUTES=%.4g", o.seed, o.seed, o.length.Minutes())
 	fmt.Fprintln(out, again)
 	defer fmt.Fprintln(out, again)
 	p := newPlan(o.seed, o.length)

@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// patience is how long a customer waits for an answer before they press again.
-	patience = 3 * time.Second
+	// patience is how long a customer waits for an answer before they press again, at
+	// first; each time they wait twice as long, up to mostPatience.
+	patience, mostPatience = 3 * time.Second, 24 * time.Second
 	// orderPatience is how long they try to get to the pay page before they begin anew.
-	orderPatience = 25 * time.Second
+	orderPatience = time.Minute
 )
 
 // The ways to pay.
@@ -80,9 +81,9 @@ func (p *person) await(ctx context.Context, wanted func(telegram.Chat) bool) err
 // until acts, again and again, until the newest message shows the text.
 func (p *person) until(ctx context.Context, text string, act func() error) error {
 	shows := func(chat telegram.Chat) bool { return strings.Contains(shown(chat), text) }
-	for {
+	for wait := patience; ; wait = min(2*wait, mostPatience) {
 		refused := act() // what is not there yet is there next time
-		try, cancel := context.WithTimeout(ctx, patience)
+		try, cancel := context.WithTimeout(ctx, wait)
 		unseen := p.await(try, shows)
 		cancel()
 		if unseen == nil {
