@@ -12,6 +12,7 @@ ACME     := tests/acme
 DEPLOY   := tests/deploy
 ALERTS   := tests/alerts
 LIVE     := tests/live
+CHAOS    := tests/chaos
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
@@ -19,7 +20,7 @@ export GO SALLYPORT_XRAY
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo bench freeze overload soak lint clean deps postgres chromium shellcheck
+.PHONY: help run build test demo bench freeze overload soak chaos lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -53,6 +54,8 @@ test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray
 	@$(GO) test -C $(DEPLOY) -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the alerts"
 	@$(GO) test -C $(ALERTS) -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
+	@echo "Testing under random faults (a minute or two, the first time 2 more)"
+	@$(GO) test -C $(CHAOS) -race -count=1 -timeout 20m $(TESTFLAGS) ./...
 	@echo "Testing the way to a live shop (skipped unless root; 1 to 2 minutes, the first time 3 more)"
 	@$(GO) test -C $(LIVE) -count=1 -timeout 30m $(TESTFLAGS)
 
@@ -72,6 +75,9 @@ overload: postgres build $(XRAY) ## Put more on the shop than it can do at once 
 
 soak: postgres build $(XRAY) ## Live a week in an hour under load, and see that nothing grows
 	@$(GO) run ./tests/soak $(SOAKFLAGS)
+
+chaos: postgres $(XRAY) ## Break everything at random under load, then check all: make chaos SEED=1 MINUTES=5
+	@$(GO) run -C $(CHAOS) . -seed $(or $(SEED),0) -minutes $(or $(MINUTES),5)
 
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)

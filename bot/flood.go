@@ -31,8 +31,8 @@ func (b *Bot) flood(ctx context.Context, u shop.Update, update tgbotapi.Update) 
 	from, at := author(update)
 	told, quiet := u.Screen == quickScreen, time.Since(u.ReceivedAt)
 	switch {
-	case from == nil, !told && u.Behind < floodLimit, u.Behind == 0 && quiet >= floodPause:
-		return nil
+	case from == nil, !told && u.Behind < floodLimit, u.Behind == 0 && (quiet >= floodPause || quiet < -floodPause):
+		return nil // also what was received while the database's clock was ahead
 	case u.Behind == 0: // more may be on its way
 		return shop.Limited(floodPause-quiet, errors.New("the customer was asked to pause"))
 	}

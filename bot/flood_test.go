@@ -187,3 +187,18 @@ func TestAFloodLeavesOutNoPayment(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 }
+
+// Whose last word was received while the database's clock was ahead is answered when it
+// is right again, not when the time has come.
+func TestAFlooderIsNotAskedToWaitForAClock(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.write("/start")
+	message := fmt.Appendf(nil, `{"update_id":1,"message":{"message_id":1,"from":{"id":%d,"first_name":"A","language_code":"en"},"chat":{"id":%d,"type":"private"},"text":"/start"}}`, ann, ann)
+	for ahead, waits := range map[time.Duration]bool{0: true, time.Hour: false} {
+		err := f.Handle(t.Context(), shop.Update{ID: 1, Kind: "message", Body: message, Screen: "quick", ReceivedAt: time.Now().Add(ahead)})
+		if (err != nil) != waits || waits && shop.KindOf(err) != shop.KindLimited {
+			t.Errorf("received %s ahead: %v", ahead, err)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func (w *World) startProduct(ctx context.Context) error {
 		output = io.MultiWriter(log, w.config.ProductOutput)
 	}
 	w.product, err = startProduct(ctx, process.Config{
-		Path: w.config.Program, Args: []string{"serve"}, Env: w.environment(),
+		Path: w.config.Program, Args: []string{"serve"}, Env: w.Environment(),
 		Dir:    w.dir, // away from any .env
 		Output: output, Grace: productGrace,
 	}, log)
@@ -57,8 +57,9 @@ func (w *World) startProduct(ctx context.Context) error {
 	return nil
 }
 
-// environment is the product's whole one: the ordinary configuration of an operator.
-func (w *World) environment() []string {
+// Environment is the whole one of a product of this world: the ordinary configuration
+// of an operator.
+func (w *World) Environment() []string {
 	r := w.ready
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + os.TempDir(),

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"sallyport/sandbox/postgres"
 	"sallyport/sandbox/process"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	// Sync makes PostgreSQL wait for the disk at each commit, as in production: for
 	// measuring. Without it, it is fast.
 	Sync bool
+	// Postgres is what else the cluster is told; the world sets TCP, NoSync and Logger.
+	Postgres postgres.Config
 
 	// Ports on 127.0.0.1; 0 means a free one.
 	AppPort, TelegramPort, CryptoPayPort, ControlPort, ChatPort, XrayPort int

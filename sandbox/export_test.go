@@ -20,6 +20,3 @@ func Routes() ([]string, error) {
 	})
 	return routes, err
 }
-
-// Environment is the environment of a product of this world.
-func (w *World) Environment() []string { return w.environment() }

@@ -148,7 +148,7 @@ type faultTest struct {
 	ctx   context.Context //nolint:containedctx // of the test
 	w     *sandbox.World
 	crowd *crowd
-	books *books
+	books *ledgers
 }
 
 func (f *faultTest) run(i int64, target sandbox.Target, mode fault.Mode, component, told string) {
@@ -201,7 +201,7 @@ func (f *faultTest) completes(get func() error) {
 		f.t.Error(err)
 	}
 	got := time.Since(began)
-	if err := f.books.settle(f.ctx); err != nil {
+	if err := f.books.Settle(f.ctx); err != nil {
 		f.t.Fatal(err)
 	}
 	took := time.Since(began)
@@ -212,9 +212,7 @@ func (f *faultTest) completes(get func() error) {
 	if n := f.books.count(`SELECT count(*) FROM inbox WHERE state <> 'done'`); n != 0 {
 		f.t.Errorf("%d updates were not handled", n)
 	}
-	f.books.checkInvoices()
-	f.books.checkLedger()
-	f.books.checkSubscriptions()
+	f.books.check(f.books.CheckInvoices, f.books.CheckLedger, f.books.CheckPeriods, f.books.CheckNode, f.books.CheckKeys)
 }
 
 func (f *faultTest) pressUnderFault() {

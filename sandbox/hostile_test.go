@@ -45,7 +45,7 @@ func TestNobodyOutsideWritesALineOfTheLog(t *testing.T) {
 			}
 		}
 	}
-	if err := o.books.settle(t.Context()); err != nil {
+	if err := o.books.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	log, err := os.ReadFile(w.Ready().ProductLog)
@@ -94,11 +94,10 @@ func TestCallbacksInAnyOrderSettleEachTheirOwn(t *testing.T) {
 		}
 	}
 	o.w.CryptoPay.HoldWebhooks(false)
-	if err := o.books.settle(o.ctx); err != nil {
+	if err := o.books.Settle(o.ctx); err != nil {
 		t.Fatal(err)
 	}
-	o.books.checkInvoices()
-	o.books.checkLedger()
+	o.books.check(o.books.CheckInvoices, o.books.CheckLedger)
 	if n := o.books.count(`SELECT count(*) FROM orders WHERE status = 'paid'`); n != 2 {
 		t.Errorf("%d orders are paid", n)
 	}
@@ -140,14 +139,12 @@ func TestAFloodToTheProductDelaysNoPayment(t *testing.T) {
 	if err := flooder.receives(t.Context(), 0, "vless://"); err != nil {
 		t.Error(err)
 	}
-	if err := b.settle(t.Context()); err != nil {
+	if err := b.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("three bought within %s; after %s nothing was owed; %d updates were left out",
 		bought.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), b.count(`SELECT count(*) FROM inbox WHERE state = 'stale'`))
-	b.checkInvoices()
-	b.checkLedger()
-	b.checkSubscriptions()
+	b.check(b.CheckInvoices, b.CheckLedger, b.CheckPeriods, b.CheckNode, b.CheckKeys)
 	if n := b.count(`SELECT count(*) FROM inbox WHERE state NOT IN ('done', 'stale') OR lane <> 7 AND state <> 'done'`); n != 0 {
 		t.Errorf("%d updates were not handled", n)
 	}

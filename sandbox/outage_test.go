@@ -14,10 +14,10 @@ import (
 
 // paidFor is how long a customer waited for what they paid, and for how long they
 // were given access from the delivery.
-func (b *books) paidFor(user int64) (waited, access time.Duration) {
+func (b *ledgers) paidFor(user int64) (waited, access time.Duration) {
 	b.t.Helper()
 	var paid, delivered, expires time.Time
-	err := b.db.QueryRow(b.t.Context(), `
+	err := b.DB.QueryRow(b.t.Context(), `
 		SELECT o.paid_at, o.delivered_at, s.expires_at FROM orders o JOIN subscriptions s USING (user_id)
 		WHERE o.user_id = $1 AND o.status = 'paid'`, user).Scan(&paid, &delivered, &expires)
 	if err != nil {
@@ -164,7 +164,7 @@ func (f *faultTest) stopWhileHung(i int64, target sandbox.Target) {
 	f.w.Fault(target).Clear()
 	control(f.t, f.w, "start")
 	f.completes(func() error { return f.keyAndProfile(p, before) })
-	f.books.checkInbox()
+	f.books.check(f.books.CheckInbox)
 }
 
 // control has the product's supervisor do something.
@@ -197,7 +197,7 @@ func TestKilledWhileItMakesItsTablesItMakesThemInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBooks(t, w)
-	if err := b.settle(ctx); err != nil {
+	if err := b.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}
 	b.check()

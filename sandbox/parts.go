@@ -78,7 +78,9 @@ func (w *World) startMachines(ctx context.Context) error {
 
 func (w *World) startPostgres(ctx context.Context) error {
 	began := time.Now()
-	cluster, err := postgres.Start(ctx, postgres.Config{TCP: true, NoSync: !w.config.Sync, Logger: w.config.Logger.Named("postgres")})
+	cfg := w.config.Postgres
+	cfg.TCP, cfg.NoSync, cfg.Logger = true, !w.config.Sync, w.config.Logger.Named("postgres")
+	cluster, err := postgres.Start(ctx, cfg)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type outside struct {
 	t     *testing.T
 	ctx   context.Context //nolint:containedctx // of the test
 	w     *sandbox.World
-	books *books
+	books *ledgers
 }
 
 func newOutside(t *testing.T) *outside {
@@ -191,11 +191,10 @@ func (o *outside) paysRightly(p *customer, invoice cryptopay.Invoice) {
 	if err != nil {
 		o.t.Error(err)
 	}
-	if err := o.books.settle(o.ctx); err != nil {
+	if err := o.books.Settle(o.ctx); err != nil {
 		o.t.Fatal(err)
 	}
-	o.books.checkLedger()
-	o.books.checkSubscriptions()
+	o.books.check(o.books.CheckLedger, o.books.CheckPeriods, o.books.CheckNode, o.books.CheckKeys)
 }
 
 func TestACallbackSettlesOnceHoweverOftenItComes(t *testing.T) {
@@ -230,7 +229,7 @@ func TestACallbackSettlesOnceHoweverOftenItComes(t *testing.T) {
 	if err := p.receives(o.ctx, before, "vless://"); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.books.settle(o.ctx); err != nil {
+	if err := o.books.Settle(o.ctx); err != nil {
 		t.Fatal(err)
 	}
 	o.books.check()
@@ -248,7 +247,7 @@ func TestALatePaymentIsStillAPayment(t *testing.T) {
 			return p.until(o.ctx, "The order is cancelled", p.presses("Cancel"))
 		},
 		8: func(_ *customer, order string) error {
-			_, err := o.books.db.Exec(o.ctx, `UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = $1::uuid`, order)
+			_, err := o.books.DB.Exec(o.ctx, `UPDATE orders SET expires_at = now() - interval '1 hour' WHERE id = $1::uuid`, order)
 			return err
 		},
 	} {
@@ -274,7 +273,7 @@ func TestALatePaymentIsStillAPayment(t *testing.T) {
 		}
 	}
 	o.w.CryptoPay.HoldWebhooks(false)
-	if err := o.books.settle(o.ctx); err != nil {
+	if err := o.books.Settle(o.ctx); err != nil {
 		t.Fatal(err)
 	}
 	o.books.check()

@@ -36,7 +36,7 @@ const (
 type fleet struct {
 	t       *testing.T
 	w       *sandbox.World
-	books   *books
+	books   *ledgers
 	turn    atomic.Int64
 	watched *httptest.Server // before the Bot API
 	talking sync.Map         // chat id -> *atomic.Int64: calls under way for a walker
@@ -206,7 +206,7 @@ func (f *fleet) holders() map[string]bool {
 	if f.books.count(`SELECT count(*) FROM pg_tables WHERE tablename = 'processes'`) == 0 {
 		return found
 	}
-	rows, err := f.books.db.Query(f.t.Context(), `SELECT holder FROM processes`)
+	rows, err := f.books.DB.Query(f.t.Context(), `SELECT holder FROM processes`)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestThreeReplicasWorkAsOneWhicheverDies(t *testing.T) {
 	stop()
 	ctx, cancel := context.WithTimeout(t.Context(), recoveryLimit)
 	defer cancel()
-	if err := f.books.settle(ctx); err != nil {
+	if err := f.books.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}
 	f.books.check()

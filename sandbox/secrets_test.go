@@ -40,11 +40,11 @@ func TestLogHoldsNoSecretAndNothingPersonalWhateverGoesWrong(t *testing.T) {
 	}
 	o.misbehave()
 	breakEverything(t, w, p)
-	if err := o.books.settle(ctx); err != nil {
+	if err := o.books.Settle(ctx); err != nil {
 		t.Fatal(err)
 	}
 	var key string
-	if err := o.books.db.QueryRow(ctx, `SELECT uuid::text FROM subscriptions`).Scan(&key); err != nil {
+	if err := o.books.DB.QueryRow(ctx, `SELECT uuid::text FROM subscriptions`).Scan(&key); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(w.Ready().ProductLog)

@@ -24,7 +24,7 @@ type galaxy struct {
 	t     *testing.T
 	ctx   context.Context //nolint:containedctx // of the test
 	w     *sandbox.World
-	books *books
+	books *ledgers
 }
 
 func newGalaxy(t *testing.T, cfg sandbox.Config) *galaxy {
@@ -63,7 +63,7 @@ func (g *galaxy) must(err error) {
 // allDone waits until nothing is owed and compares everything.
 func (g *galaxy) allDone() {
 	g.t.Helper()
-	g.must(g.books.settle(g.ctx))
+	g.must(g.books.Settle(g.ctx))
 	g.books.check()
 }
 
@@ -108,7 +108,7 @@ func (g *galaxy) counted(outcome string, want int) {
 // state is everything that a payment changes.
 func (g *galaxy) state() (text string) {
 	g.t.Helper()
-	g.must(g.books.db.QueryRow(g.ctx, `
+	g.must(g.books.DB.QueryRow(g.ctx, `
 		SELECT (SELECT json_agg(o ORDER BY id)::text FROM orders o) || (SELECT json_agg(s ORDER BY user_id)::text FROM subscriptions s)
 			|| (SELECT json_agg(e)::text FROM ledger_entries e) || (SELECT json_agg(p)::text FROM payment_events p)`).Scan(&text))
 	return text
@@ -126,7 +126,7 @@ func TestACustomerPaysInStarsAndConnects(t *testing.T) {
 	}
 
 	var body []byte // the same payment, told by another update
-	g.must(g.books.db.QueryRow(g.ctx, `SELECT body FROM inbox WHERE position('successful_payment' IN convert_from(body, 'UTF8')) > 0`).Scan(&body))
+	g.must(g.books.DB.QueryRow(g.ctx, `SELECT body FROM inbox WHERE position('successful_payment' IN convert_from(body, 'UTF8')) > 0`).Scan(&body))
 	var update map[string]json.RawMessage
 	g.must(json.Unmarshal(body, &update))
 	delete(update, "update_id")
@@ -180,7 +180,7 @@ func TestNobodyIsChargedForWhatTheyCannotHave(t *testing.T) {
 	g.refused(cancelled, link, gone)
 
 	expired, link := g.opened(8)
-	_, err := g.books.db.Exec(g.ctx, `UPDATE orders SET expires_at = now() - interval '1 second' WHERE user_id = 8`)
+	_, err := g.books.DB.Exec(g.ctx, `UPDATE orders SET expires_at = now() - interval '1 second' WHERE user_id = 8`)
 	g.must(err)
 	g.refused(expired, link, gone)
 	eventually(t, func() error {
@@ -239,7 +239,7 @@ func TestAForgedPaymentInStarsGivesNothing(t *testing.T) {
 	g := newGalaxy(t, sandbox.Config{})
 	p, link := g.opened(7)
 	var order string
-	g.must(g.books.db.QueryRow(g.ctx, `SELECT id FROM orders WHERE status = 'open'`).Scan(&order))
+	g.must(g.books.DB.QueryRow(g.ctx, `SELECT id FROM orders WHERE status = 'open'`).Scan(&order))
 	g.must(g.w.Telegram.Inject(fmt.Appendf(nil, `{"message":{"message_id":1,"date":1767225600,"from":{"id":7},"chat":{"id":7,"type":"private"},
 		"successful_payment":{"currency":"XTR","total_amount":199,"invoice_payload":%q,"telegram_payment_charge_id":"made-up"}}}`, order)))
 	eventually(t, func() error {
@@ -273,9 +273,9 @@ func TestStarsThatAreGivenBackAreToldToAnOperator(t *testing.T) {
 	t.Parallel()
 	g := newGalaxy(t, sandbox.Config{})
 	g.must(g.customer(7).buys(g.ctx))
-	g.must(g.books.settle(g.ctx))
+	g.must(g.books.Settle(g.ctx))
 	var charge string
-	g.must(g.books.db.QueryRow(g.ctx, `SELECT external_id FROM payment_events`).Scan(&charge))
+	g.must(g.books.DB.QueryRow(g.ctx, `SELECT external_id FROM payment_events`).Scan(&charge))
 	r := g.w.Ready()
 	status, _, answer := send(t, http.MethodPost, fmt.Sprintf("%s/bot%s/refundStarPayment", r.TelegramAPI, r.BotToken),
 		fmt.Sprintf(`{"user_id":7,"telegram_payment_charge_id":%q}`, charge), http.Header{"Content-Type": {"application/json"}})

@@ -23,7 +23,7 @@ fi
 
 echo "Running go vet"
 "$go" vet ./...
-for module in tests/browser tests/acme tests/deploy tests/alerts tests/live tools/xray; do
+for module in tests/browser tests/acme tests/deploy tests/alerts tests/live tests/chaos tools/xray; do
 	if [[ -d $module ]]; then
 		"$go" vet -C "$module" ./...
 	fi

@@ -135,8 +135,11 @@ func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 	if err != nil {
 		return err
 	}
-	if !o.Payable(s.now()) {
+	switch {
+	case o.Status != OrderOpen:
 		return nil
+	case !o.Payable(s.now()): // it is about to be closed, or our clock is ahead
+		return Unavailable(errors.New("the time to pay the order is over"))
 	}
 	invoice, err := s.invoiceFor(ctx, o)
 	if err != nil {

@@ -135,6 +135,9 @@ func TestArriveGivesTheWaitBackOnce(t *testing.T) {
 	if again := arrived.Arrive(noon.Add(9 * time.Hour)); again != arrived {
 		t.Errorf("arriving twice changed it: %+v", again)
 	}
+	if behind := waiting.Arrive(noon.Add(-3 * time.Hour)); !behind.ExpiresAt.Equal(noon.Add(month)) {
+		t.Errorf("a clock that is behind leaves %s of %s", behind.ExpiresAt.Sub(noon), month)
+	}
 }
 
 func TestWhoWaitsDoesNotExpire(t *testing.T) {

@@ -553,6 +553,22 @@ func TestInvoiceOfAClosedOrderIsNotMade(t *testing.T) {
 	}
 }
 
+// Its time is over by a clock that is wrong: nobody has closed the order.
+func TestAnOpenOrderWaitsForItsInvoiceUntilItIsClosed(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	o := w.order()
+	w.pass(2 * time.Hour)
+	if err := w.OpenInvoice(t.Context(), o.ID); shop.KindOf(err) != shop.KindUnavailable {
+		t.Errorf("the job ends with %v, want it tried again", err)
+	}
+	w.pass(-2 * time.Hour)
+	w.must(w.OpenInvoice(t.Context(), o.ID))
+	if n := w.gateway.Made(); n != 1 {
+		t.Errorf("%d invoices", n)
+	}
+}
+
 func TestLostCallbackIsFoundByEitherLeg(t *testing.T) {
 	t.Parallel()
 	for name, leg := range map[string]func(*world) error{

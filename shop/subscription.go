@@ -49,7 +49,7 @@ func (s Subscription) Arrive(now time.Time) Subscription {
 	if s.Status != SubscriptionWaiting {
 		return s
 	}
-	s.ExpiresAt = s.ExpiresAt.Add(now.Sub(s.WaitingSince))
+	s.ExpiresAt = s.ExpiresAt.Add(max(0, now.Sub(s.WaitingSince))) // a clock that is behind must take nothing away
 	s.Status, s.WaitingSince, s.DelayTold = SubscriptionActive, time.Time{}, false
 	return s
 }

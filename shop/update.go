@@ -26,7 +26,7 @@ type Update struct {
 	ReceivedAt time.Time
 	Behind     int           // how many of its lane wait behind it, counted up to a hundred
 	Screen     string        // what the live screen of its lane's customer shows
-	Trying     time.Duration // since the first try that failed
+	Trying     time.Duration // for how long it has failed, without the time in which nobody tried
 	Attempt    int           // tries that failed for a fault of ours
 }
 

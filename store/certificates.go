@@ -179,7 +179,7 @@ func (c *Certificates) TryLock(ctx context.Context, name string) (bool, error) {
 	taken, err := c.store.exec(ctx, "lock tls", `
 		INSERT INTO tls_locks (name, holder, leased_until) VALUES ($1, $2, now() + $3::interval)
 		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
-		WHERE tls_locks.leased_until < now()`, name, holder, lockLease)
+		WHERE tls_locks.leased_until NOT BETWEEN now() AND now() + $4::interval`, name, holder, lockLease, farthest)
 	if err != nil || taken == 0 {
 		return false, err
 	}

@@ -221,6 +221,30 @@ func TestALockThatRanOutIsTakenOver(t *testing.T) {
 	}
 }
 
+func TestALockOfAClockThatWasAheadKeepsNobodyOff(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	dead, alive := certificates(t, s, appKey(1)), certificates(t, s, appKey(1))
+	if ours, err := dead.TryLock(ctx, "order"); !ours || err != nil {
+		t.Fatal(ours, err)
+	}
+	if _, err := s.Pool().Exec(ctx, `UPDATE tls_locks SET leased_until = leased_until + interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
+	if ours, err := alive.TryLock(ctx, "order"); !ours || err != nil {
+		t.Errorf("the dead one's for an hour: %v", err)
+	}
+	if ours, err := dead.TryLock(ctx, "order"); ours || err != nil {
+		t.Errorf("taken from one who is alive: %v", err)
+	}
+	for _, c := range []*store.Certificates{dead, alive} {
+		if err := c.Unlock(ctx, "order"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestALockIsRenewedAndGivenBackAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)

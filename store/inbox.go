@@ -12,6 +12,10 @@ import (
 	"sallyport/shop"
 )
 
+// farthest is what no lease, and no wait for another try, is longer than. What seems to
+// be was stored while the database's clock was ahead, and is over.
+const farthest = 90 * time.Second
+
 // BuryLetter keeps an authenticated delivery that could not be understood.
 func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []byte) error {
 	digest := sha256.Sum256(body)
@@ -26,10 +30,11 @@ func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []by
 // any more.
 func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error {
 	n, err := s.exec(ctx, "retry update", `
-		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5, tried_at = coalesce(tried_at, now())
+		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5,
+			tried_at = least(tried_at + greatest(now() - run_after - $6::interval, '0'), now())
 		WHERE update_id = $1 AND state = 'waiting'
 			AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`,
-		id, holder, after, map[bool]int{true: 1}[fault], reason)
+		id, holder, after, map[bool]int{true: 1}[fault], reason, farthest)
 	return held(n, err)
 }
 
@@ -50,9 +55,9 @@ func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int6
 				SELECT DISTINCT ON (lane) lane, arrival, run_after, bool_or(kind = ANY($2)) OVER (PARTITION BY lane) AS urgent
 				FROM inbox WHERE state = 'waiting' ORDER BY lane, arrival
 			) head
-			WHERE run_after <= now()
-				AND NOT EXISTS (SELECT FROM lanes l WHERE l.lane = head.lane AND l.leased_until >= now())
-			ORDER BY urgent DESC, arrival LIMIT $1`, limit, shop.UrgentKinds())
+			WHERE run_after NOT BETWEEN now() AND now() + $3::interval
+				AND NOT EXISTS (SELECT FROM lanes l WHERE l.lane = head.lane AND l.leased_until BETWEEN now() AND now() + $3::interval)
+			ORDER BY urgent DESC, arrival LIMIT $1`, limit, shop.UrgentKinds(), farthest)
 		if err != nil {
 			return err
 		}
@@ -87,7 +92,7 @@ func (s *Store) CleanUp(ctx context.Context, before time.Time) (removed int, err
 }
 
 func (s *Store) dropOldLeases(ctx context.Context) error {
-	_, err := s.exec(ctx, "drop old leases", `DELETE FROM lanes WHERE leased_until < now() - interval '1 hour'`)
+	_, err := s.exec(ctx, "drop old leases", `DELETE FROM lanes WHERE leased_until NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour'`)
 	return err
 }
 

@@ -132,7 +132,7 @@ func TestFailingUpdateHoldsItsLaneButNoOther(t *testing.T) {
 	add(t, s, 2, 1)
 	add(t, s, 3, 2)
 	claim(t, s, 1, "a", longLease)
-	if err := s.RetryUpdate(t.Context(), 1, "a", time.Hour, false, "telegram is down"); err != nil {
+	if err := s.RetryUpdate(t.Context(), 1, "a", time.Minute, false, "telegram is down"); err != nil {
 		t.Fatal(err)
 	}
 	if id, ok := claim(t, s, 1, "a", longLease); ok {

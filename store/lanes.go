@@ -83,8 +83,8 @@ func queueLeases(batch *pgx.Batch, claims []*claim, leased map[int64]bool) {
 		SELECT lane, holder, now() + lease
 		FROM unnest($1::bigint[], $2::text[], $3::interval[]) AS claims (lane, holder, lease)
 		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
-		WHERE lanes.holder = excluded.holder OR lanes.leased_until < now()
-		RETURNING lane`, lanes, holders, leases).Query(into(leased))
+		WHERE lanes.holder = excluded.holder OR lanes.leased_until NOT BETWEEN now() AND now() + $4::interval
+		RETURNING lane`, lanes, holders, leases, farthest).Query(into(leased))
 }
 
 // queueLook reads the first waiting update of each lane.
@@ -95,7 +95,8 @@ func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 	}
 	batch.Queue(`
 		SELECT head.update_id, head.lane, head.kind, head.body, now() - head.received_at AS age,
-			coalesce(now() - head.tried_at, '0') AS trying, head.attempt, head.run_after <= now() AS due,
+			greatest(head.run_after - head.tried_at, '0') AS trying, head.attempt,
+			head.run_after NOT BETWEEN now() AND now() + $2::interval AS due,
 			(SELECT count(*) FROM (
 				SELECT FROM inbox later
 				WHERE later.lane = head.lane AND later.state = 'waiting' AND later.arrival > head.arrival LIMIT 100
@@ -106,7 +107,7 @@ func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 			SELECT update_id, lane, arrival, kind, body, received_at, tried_at, attempt, run_after FROM inbox
 			WHERE inbox.lane = claims.lane AND state = 'waiting'
 			ORDER BY arrival LIMIT 1
-		) head`, lanes).
+		) head`, lanes, farthest).
 		Query(func(rows pgx.Rows) error {
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByName[updateRow])
 			for _, head := range found {
@@ -207,7 +208,7 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 		CROSS JOIN LATERAL (
 			SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' ORDER BY arrival LIMIT 1
 		) head
-		WHERE head.run_after <= now()`, lanes).Query(func(rows pgx.Rows) error {
+		WHERE head.run_after NOT BETWEEN now() AND now() + $2::interval`, lanes, farthest).Query(func(rows pgx.Rows) error {
 		err := into(due)(rows)
 		for _, r := range releases {
 			r.more = given[r.lane] == r.holder && due[r.lane]

@@ -13,7 +13,9 @@ import (
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
 // queue's clients. It reports how many jobs that were, and whether of all that are
 // alive holder is the eldest. Only who was seen of late
-// judges others: after a pause of the database nobody was. A process wrongly thought
+// judges others: after a pause of the database, or after its clock went back, nobody
+// was. Who seems to be seen in a time to come was seen before the clock went back, and
+// not since. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
 func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, eldest bool, err error) {
 	var batch pgx.Batch
@@ -22,17 +24,17 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 			INSERT INTO processes (holder) VALUES ($1)
 			ON CONFLICT (holder) DO UPDATE SET seen_at = now()
 		), dead AS (
-			DELETE FROM processes WHERE holder <> $1 AND seen_at < now() - $2::interval
-				AND EXISTS (SELECT FROM processes WHERE holder = $1 AND seen_at > now() - $2::interval / 2)
+			DELETE FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval
+				AND EXISTS (SELECT FROM processes WHERE holder = $1 AND seen_at BETWEEN now() - $2::interval / 2 AND now() + $2::interval / 2)
 			RETURNING holder
 		), freed AS (
 			DELETE FROM lanes WHERE holder IN (SELECT holder FROM dead)
 		), abdicated AS (
-			DELETE FROM river_leader WHERE leader_id IN (SELECT holder FROM dead)
+			DELETE FROM river_leader WHERE leader_id IN (SELECT holder FROM dead) OR expires_at > now() + $3::interval
 		)
 		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
 		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
-		holder, deadAfter).
+		holder, deadAfter, farthest).
 		Exec(func(tag pgconn.CommandTag) error {
 			jobs = tag.RowsAffected()
 			return nil
@@ -53,8 +55,18 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 func (s *Store) HandBack(ctx context.Context, holder string, hands []int64, lost time.Duration) (jobs int64, err error) {
 	return s.exec(ctx, "hand back", `
 		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
-		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = $1 AND attempted_at < now() - $3::interval
+		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] = $1 AND attempted_at NOT BETWEEN now() - $3::interval AND now() + $3::interval
 			AND id <> ALL(coalesce($2::bigint[], '{}'))`, holder, hands, lost)
+}
+
+// Hasten has jobs tried now that wait for a time farther away than any pause between
+// two tries ends: they were put off while a clock was ahead. It reports how many.
+func (s *Store) Hasten(ctx context.Context) (jobs int64, err error) {
+	return s.exec(ctx, "hasten", `
+		UPDATE river_job SET scheduled_at = now()
+		WHERE state IN ('available', 'scheduled', 'retryable')
+			AND scheduled_at > now() + $1::interval + CASE state WHEN 'retryable' THEN interval '1.2 seconds' * power(attempt, 4) ELSE '0' END`,
+		farthest)
 }
 
 // Leave says that holder has stopped of its own will; what it still had in hand is

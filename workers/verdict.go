@@ -44,6 +44,8 @@ const (
 	pause = 2 * time.Second
 	// maxPause is how long it waits when that has lasted for minutes.
 	maxPause = 20 * time.Second
+	// longestWait is how long it waits at most because it was asked to; then it asks again.
+	longestWait = time.Minute
 )
 
 // pauseAfter grows with the age of the job, and spreads jobs that failed together.
@@ -131,5 +133,5 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 
 func retryAfter(err error) time.Duration {
 	known, _ := errors.AsType[*shop.Error](err)
-	return max(known.RetryAfter, time.Second)
+	return max(time.Second, min(known.RetryAfter, longestWait))
 }

@@ -27,6 +27,7 @@ func TestEveryKindOfErrorHasItsVerdict(t *testing.T) {
 		{"a dependency is down", often, fmt.Errorf("ask: %w", shop.Unavailable(errors.New("refused"))), "waiting", 2 * time.Second},
 		{"a dependency has been down for minutes", &rivertype.JobRow{MaxAttempts: 12, CreatedAt: time.Now().Add(-time.Hour)}, shop.Unavailable(errors.New("x")), "waiting", 20 * time.Second},
 		{"a limit", often, shop.Limited(7*time.Second, errors.New("429")), "waiting", 7 * time.Second},
+		{"a limit of an hour", often, shop.Limited(time.Hour, errors.New("429")), "waiting", time.Minute},
 		{"a fault of ours", often, errors.New("bug"), "failed", 0},
 		{"something that is gone", often, shop.ErrUnknownOrder, "dropped", 0},
 		{"the end of the process", often, fmt.Errorf("stop: %w", context.Canceled), "handed_back", 0},

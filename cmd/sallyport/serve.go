@@ -232,6 +232,8 @@ const (
 	// lostAfter is when a job of ours that we are not trying was lost with a
 	// connection to the database.
 	lostAfter = 15 * time.Second
+	// hastenEvery is how often jobs are looked for that wait longer than they should.
+	hastenEvery = 10 * time.Second
 )
 
 // live says that this process is alive, until ctx ends, and takes over from those
@@ -239,10 +241,17 @@ const (
 func (p *program) live(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
+	late := time.NewTicker(hastenEvery)
+	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-late.C:
+			if p.eldest.Load() {
+				p.hasten(ctx)
+			}
+			continue
 		case <-tick.C:
 		}
 		jobs, eldest, err := p.work.Beat(ctx, p.holder, deadAfter)
@@ -257,6 +266,13 @@ func (p *program) live(ctx context.Context) {
 		if lost, err := p.work.HandBack(ctx, p.holder, p.workers.InHand(), lostAfter); err == nil && lost > 0 { // an error has been told above
 			p.log.Warn("jobs were lost with a connection, trying them again", zap.Int64("jobs", lost))
 		}
+	}
+}
+
+// hasten has jobs tried that a clock which was ahead has put off.
+func (p *program) hasten(ctx context.Context) {
+	if jobs, err := p.work.Hasten(ctx); err == nil && jobs > 0 { // an error has been told by the sign of life
+		p.log.Warn("a clock was ahead and is not any more, trying the jobs that it put off", zap.Int64("jobs", jobs))
 	}
 }
 

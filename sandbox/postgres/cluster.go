@@ -39,6 +39,10 @@ type Config struct {
 	NoSync bool
 	// MaxConnections is 200 if zero.
 	MaxConnections int
+	// Settings are the server's, by name, in place of what this package would set.
+	Settings map[string]string
+	// Env is added to the server's environment, as NAME=value.
+	Env []string
 	// Logger receives the server's log at debug level; nil means none.
 	Logger *zap.Logger
 }

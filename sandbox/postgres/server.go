@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -128,7 +129,7 @@ func (c *Cluster) try(ctx context.Context) (string, error) {
 		Path:       filepath.Join(c.bin, "postgres"),
 		Args:       c.settings(),
 		Dir:        c.dir,
-		Env:        c.environment(),
+		Env:        append(c.environment(), c.cfg.Env...),
 		Output:     log,
 		Credential: c.owner.credential(),
 		StopSignal: syscall.SIGINT, // fast shutdown: open connections are cut
@@ -165,6 +166,7 @@ func (c *Cluster) settings() []string {
 		set["synchronous_commit"] = "off"
 		set["full_page_writes"] = "off"
 	}
+	maps.Copy(set, c.cfg.Settings)
 	args := []string{"-D", c.data()}
 	for name, value := range set {
 		args = append(args, "-c", name+"="+value)

@@ -1,0 +1,90 @@
+package books
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sallyport/sandbox/cryptopay"
+)
+
+// CheckInvoices checks that each order has one invoice at the provider, and that
+// each paid one paid its order exactly once.
+func (b *Books) CheckInvoices(ctx context.Context) error {
+	var problems []error
+	paid, made := 0, make(map[string]int64)
+	for _, invoice := range b.world.CryptoPay.Invoices() {
+		if other, twice := made[invoice.Payload]; twice {
+			problems = append(problems, fmt.Errorf("order %s has two invoices, %d and %d", invoice.Payload, other, invoice.ID))
+		}
+		made[invoice.Payload] = invoice.ID
+		if invoice.Status != cryptopay.StatusPaid {
+			continue
+		}
+		paid++
+		problems = append(problems, b.checkPaid(ctx, "cryptobot", invoice.Payload, fmt.Sprint(invoice.ID)))
+	}
+	return errors.Join(append(problems, b.checkNumber(ctx, "cryptobot", paid))...)
+}
+
+// CheckStars checks that each charge of Stars paid its order exactly once.
+func (b *Books) CheckStars(ctx context.Context) error {
+	var problems []error
+	charges := 0
+	for _, user := range b.world.Telegram.Users() {
+		for _, m := range b.world.Telegram.Chat(user).Messages {
+			if m.Payment != nil {
+				charges++
+				problems = append(problems, b.checkPaid(ctx, "stars", m.Payment.Payload, m.Payment.ChargeID))
+			}
+		}
+	}
+	return errors.Join(append(problems, b.checkNumber(ctx, "stars", charges))...)
+}
+
+// checkPaid checks that what was paid at the provider paid its order exactly once.
+func (b *Books) checkPaid(ctx context.Context, provider, order, payment string) error {
+	var status string
+	var delivered bool
+	var events, sales int
+	err := b.DB.QueryRow(ctx, `
+		SELECT o.status, o.delivered_at IS NOT NULL,
+			(SELECT count(*) FROM payment_events e WHERE e.order_id = o.id
+				AND (e.provider, e.external_id, e.outcome, e.currency) = ($2, $3, 'settled', o.currency)),
+			(SELECT count(*) FROM ledger_postings p WHERE p.order_id = o.id AND p.kind = 'sale')
+		FROM orders o WHERE o.id = $1::uuid AND o.provider = $2`, order, provider, payment).Scan(&status, &delivered, &events, &sales)
+	if err != nil {
+		return fmt.Errorf("%s %s is paid; its order: %w", provider, payment, err)
+	}
+	if status != "paid" || !delivered || events != 1 || sales != 1 {
+		return fmt.Errorf("%s %s is paid; its order is %q, delivered: %t, %d settled events, %d sales",
+			provider, payment, status, delivered, events, sales)
+	}
+	return nil
+}
+
+// checkNumber checks how many orders were paid by way of a provider.
+func (b *Books) checkNumber(ctx context.Context, provider string, paid int) error {
+	orders, err := b.Count(ctx, `SELECT count(*) FROM orders WHERE status = 'paid' AND provider = $1`, provider)
+	if err == nil && orders != paid {
+		err = fmt.Errorf("%d orders are paid by %s, want %d", orders, provider, paid)
+	}
+	events, failed := b.Count(ctx, `SELECT count(*) FROM payment_events WHERE provider = $1 AND outcome = 'settled'`, provider)
+	if failed == nil && events != paid {
+		failed = fmt.Errorf("%d settled payments of %s, want %d", events, provider, paid)
+	}
+	return errors.Join(err, failed)
+}
+
+// CheckFlagged checks that nothing was flagged but what may be.
+func (b *Books) CheckFlagged(ctx context.Context) error {
+	type event struct{ External, Reason string }
+	list, err := rows[event](ctx, b, `SELECT external_id, reason FROM payment_events WHERE outcome = 'flagged'`)
+	problems := []error{err}
+	for _, e := range list {
+		if !b.Flagged[e.External] {
+			problems = append(problems, fmt.Errorf("payment %s is flagged: %s", e.External, e.Reason))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"sallyport/sandbox/books"
+)
+
+const (
+	// quietLimit is how long after the last fault everything owed may take.
+	quietLimit = 2 * time.Minute
+	// restLimit is how long after that the program may take to be as at the beginning.
+	restLimit = 30 * time.Second
+	// manyMore is how many goroutines more than at the beginning a replica may have: a
+	// worker or a connection comes and goes.
+	manyMore = 30
+	// connectionsEach is how many connections a replica may have: its pools, the two for
+	// health, the one that listens for jobs.
+	connectionsEach = 8 + 7 + 2 + 2 + 1
+	// clockSlack is by how much access may be longer or shorter where clocks were wrong;
+	// the shortest period but one is thirty days.
+	clockSlack = 8 * longestStep
+)
+
+// check is one thing that must hold.
+type check struct {
+	name string
+	do   func(context.Context) error
+}
+
+// checks are all, once everything is quiet.
+func (r *run) checks() []check {
+	b := r.books
+	return []check{
+		{"everybody got done what they began", r.checkActs},
+		{"every fault was mended, and who was asked to stop did so in time", func(context.Context) error { return errors.Join(r.wreck.problems...) }},
+		{"nothing is owed: updates, callbacks, deliveries, jobs", b.Owed},
+		{"the ledger balances, and holds every sale once", b.CheckLedger},
+		{"every invoice paid at Crypto Pay is one event and one sale", b.CheckInvoices},
+		{"every charge of Stars is one event and one sale", b.CheckStars},
+		{"forged callbacks changed nothing", r.checkForged},
+		{"every paid order gave one period", b.CheckPeriods},
+		{"Xray lets in who is entitled, and nobody else", b.CheckNode},
+		{"everybody who paid has the key in the chat", b.CheckKeys},
+		{"no update that was acknowledged is lost, or handled out of order", r.checkUpdates},
+		{"no job was given up", b.CheckJobs},
+		{"the Bot API's rules were kept", func(context.Context) error { return b.CheckManners() }},
+		{"no replica has more goroutines than at the beginning", r.checkGoroutines},
+		{"no connection is left over, and none is in a transaction", r.checkConnections},
+		{"no row is left over: leases, processes, jobs in hand", r.checkRows},
+		{"no replica broke down, or held a connection across a call", r.checkLog},
+	}
+}
+
+func (r *run) checkActs(ctx context.Context) error {
+	r.crowd.mu.Lock()
+	defer r.crowd.mu.Unlock()
+	var problems []error
+	for _, l := range r.crowd.late {
+		problems = append(problems, fmt.Errorf("at %.1f s, person %d, of the %s: %w\n%s", l.at.Seconds(), l.person, l.deed, l.why, r.orders(ctx, l.person)))
+	}
+	return errors.Join(problems...)
+}
+
+// orders tells all that the shop knows of a person's orders, for whoever looks for a fault.
+func (r *run) orders(ctx context.Context, person int64) (text string) {
+	err := r.books.DB.QueryRow(ctx, `
+		SELECT coalesce(string_agg(json_build_object(
+			'order', o, 'invoices', (SELECT json_agg(i) FROM invoices i WHERE i.order_id = o.id),
+			'jobs', (SELECT json_agg(json_build_object('kind', kind, 'state', state, 'created', j.created_at, 'attempted', attempted_at, 'by', attempted_by, 'finalized', finalized_at) ORDER BY j.id)
+				FROM river_job j WHERE args ->> 'order_id' = o.id::text))::text, E'\n' ORDER BY created_at), 'no orders')
+		FROM orders o WHERE user_id = $1`, person).Scan(&text)
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+func (r *run) checkForged(ctx context.Context) error {
+	r.crowd.mu.Lock()
+	r.books.Flagged = r.crowd.flagged
+	r.crowd.mu.Unlock()
+	believed, err := r.books.Count(ctx, `
+		SELECT count(*) FROM payment_events WHERE outcome = 'settled'
+			AND (external_id LIKE 'made-up-%' OR convert_from(raw, 'UTF8')::json -> 'payload' ->> 'amount' = '1')`)
+	if err == nil && believed > 0 {
+		err = fmt.Errorf("%d are settled", believed)
+	}
+	return errors.Join(err, r.books.CheckFlagged(ctx))
+}
+
+// checkUpdates adds to the books what the door saw.
+func (r *run) checkUpdates(ctx context.Context) error {
+	missing, err := r.books.Count(ctx, `
+		SELECT count(*) FROM unnest($1::bigint[]) AS taken (id)
+		WHERE id <> ALL($2::bigint[]) AND NOT EXISTS (SELECT FROM inbox WHERE update_id = id)`,
+		r.door.acknowledged(), r.world.Telegram.CheckoutUpdates())
+	if err == nil && missing > 0 {
+		err = fmt.Errorf("%d were acknowledged and are not in the inbox", missing)
+	}
+	return errors.Join(err, r.books.CheckInbox(ctx))
+}
+
+func (r *run) checkGoroutines(ctx context.Context) error {
+	var problems []error
+	for _, one := range r.fleet.members() {
+		n, err := one.goroutines(ctx)
+		if err == nil && n > r.goroutines+manyMore {
+			err = fmt.Errorf("the replica on port %d has %d, at the beginning it was %d", one.port, n, r.goroutines)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+func (r *run) checkConnections(ctx context.Context) error {
+	const theirs = ` FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> $1`
+	all, err := r.books.Count(ctx, `SELECT count(*)`+theirs, books.Name)
+	if most := replicas * connectionsEach; err == nil && all > most {
+		err = fmt.Errorf("there are %d, at most %d belong to the replicas", all, most)
+	}
+	open, failed := r.books.Count(ctx, `SELECT count(*)`+theirs+` AND state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second'`, books.Name)
+	if failed == nil && open > 0 {
+		failed = fmt.Errorf("%d are in a transaction and do nothing", open)
+	}
+	return errors.Join(err, failed)
+}
+
+func (r *run) checkRows(ctx context.Context) error {
+	var problems []error
+	for _, left := range []struct {
+		what, query string
+		want        int
+	}{
+		// One whose release was lost is over by now; its row goes within the hour.
+		{"leases that hold a lane", `SELECT count(*) FROM lanes WHERE leased_until BETWEEN now() AND now() + interval '90 seconds'`, 0},
+		{"locks of certificates", `SELECT count(*) FROM tls_locks`, 0},
+		{"processes", `SELECT count(*) FROM processes`, replicas},
+		{"processes that were seen of late", `SELECT count(*) FROM processes WHERE seen_at BETWEEN now() - interval '5 seconds' AND now()`, replicas},
+		{"leaders of the job queue that are alive", `SELECT count(*) FROM river_leader JOIN processes ON holder = leader_id WHERE expires_at > now()`, 1},
+		{"jobs in the hands of nobody", `
+			SELECT count(*) FROM river_job WHERE state = 'running'
+				AND (attempted_by[cardinality(attempted_by)] NOT IN (SELECT holder FROM processes) OR attempted_at NOT BETWEEN now() - interval '20 seconds' AND now())`, 0},
+		{"jobs of the schedule that are put off", `
+			SELECT count(*) FROM river_job WHERE state IN ('available', 'scheduled', 'retryable') AND scheduled_at NOT BETWEEN now() - interval '1 minute' AND now() + interval '1 minute'`, 0},
+		{"orders that are open and should not be", `SELECT count(*) FROM orders WHERE status = 'open' AND expires_at < now() - interval '10 seconds'`, 0},
+	} {
+		n, err := r.books.Count(ctx, left.query)
+		if err == nil && n != left.want {
+			err = fmt.Errorf("%d %s, want %d", n, left.what, left.want)
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// checkLog looks for what may never be in the replicas' log.
+func (r *run) checkLog(context.Context) error {
+	text, err := os.ReadFile(r.logPath())
+	if err != nil {
+		return fmt.Errorf("the replicas' log: %w", err)
+	}
+	var problems []error
+	for line := range strings.Lines(string(text)) {
+		for _, never := range []string{"panic", "fatal error:", "goroutine 1 [", "holds a connection", "DATA RACE"} {
+			if strings.Contains(line, never) {
+				problems = append(problems, errors.New(strings.TrimSpace(line)))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// rest waits until all checks hold that need a little time after the quiet.
+func (r *run) rest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, restLimit)
+	defer cancel()
+	for {
+		err := errors.Join(r.books.Owed(ctx), r.books.CheckPeriods(ctx), r.books.CheckNode(ctx),
+			r.checkGoroutines(ctx), r.checkConnections(ctx), r.checkRows(ctx))
+		if err == nil || !sleepUntil(ctx, time.Now().Add(200*time.Millisecond)) {
+			return
+		}
+	}
+}
