@@ -26,7 +26,7 @@ import (
 // Schedule says how often each periodic job runs.
 type Schedule struct {
 	Expire time.Duration // default 2 s
-	Nodes  time.Duration // default 2 s
+	Nodes  time.Duration // default 1 s
 	Poll   time.Duration // default 15 s
 	Sweep  time.Duration // default 10 min
 	Clean  time.Duration // default 10 min
@@ -158,7 +158,7 @@ func (s Schedule) withDefaults() Schedule {
 		}
 	}
 	set(&s.Expire, 2*time.Second)
-	set(&s.Nodes, 2*time.Second)
+	set(&s.Nodes, time.Second)
 	set(&s.Poll, 15*time.Second)
 	set(&s.Sweep, 10*time.Minute)
 	set(&s.Clean, 10*time.Minute)

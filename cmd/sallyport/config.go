@@ -59,7 +59,7 @@ type config struct {
 	Gate       string   `env:"TELEGRAM_GATE" envDefault:"off" doc:"updates from addresses that are not Telegram's: 'off', 'warn' or 'refuse'"`
 
 	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s" doc:"how often subscriptions and orders that ran out are ended"`
-	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"2s" doc:"how often each node is checked"`
+	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"1s" doc:"how often each node is checked"`
 	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s" doc:"how often Crypto Pay is asked about unpaid invoices"`
 	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's and Telegram's own lists of payments are compared with ours"`
 
