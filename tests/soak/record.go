@@ -34,7 +34,7 @@ type trouble struct {
 const (
 	memory      = "memory, PSS, MB"
 	resident    = "memory, RSS, MB"
-	heap        = "Go heap in use, MB"
+	heap        = "Go heap at its next collection, MB"
 	goroutines  = "goroutines"
 	files       = "open files"
 	connections = "connections to PostgreSQL"

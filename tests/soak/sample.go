@@ -122,7 +122,7 @@ func (s *sampler) process(ctx context.Context, now map[string]float64) error {
 			now[goroutines] = value
 		case name == "process_open_fds":
 			now[files] = value
-		case name == "go_memstats_heap_inuse_bytes":
+		case name == "go_memstats_next_gc_bytes":
 			now[heap] = value / megabyte
 		}
 	}
