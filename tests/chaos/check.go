@@ -176,12 +176,22 @@ func (r *run) checkLog(context.Context) error {
 	return errors.Join(problems...)
 }
 
-// rest waits until all checks hold that need a little time after the quiet.
+// checkEnds says that somebody's access is about to end, which makes new work.
+func (r *run) checkEnds(ctx context.Context) error {
+	n, err := r.books.Count(ctx, `SELECT count(*) FROM subscriptions WHERE status = 'active' AND expires_at < now() + interval '10 seconds'`)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("the access of %d is about to end", n)
+	}
+	return err
+}
+
+// rest waits until all checks hold that need a little time after the quiet, and until
+// nobody's access is about to end while the others are made.
 func (r *run) rest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, restLimit)
 	defer cancel()
 	for {
-		err := errors.Join(r.books.Owed(ctx), r.books.CheckPeriods(ctx), r.books.CheckNode(ctx),
+		err := errors.Join(r.checkEnds(ctx), r.books.Owed(ctx), r.books.CheckPeriods(ctx), r.books.CheckNode(ctx),
 			r.checkGoroutines(ctx), r.checkConnections(ctx), r.checkRows(ctx))
 		if err == nil || !sleepUntil(ctx, time.Now().Add(200*time.Millisecond)) {
 			return
