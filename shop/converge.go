@@ -39,7 +39,7 @@ func (s *Shop) Converge(ctx context.Context, id UserID) error {
 }
 
 // ConvergeAll makes every node agree with those of the users whose subscriptions have
-// ended, some at a time, and converges the others. A node that is down keeps nobody from
+// ended, some at once, and converges the others. A node that is down keeps nobody from
 // another; the error is the first of each kind of work.
 func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	subs, err := s.store.Subscriptions(ctx, ids)
@@ -64,11 +64,12 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	}))
 }
 
-// all does the items, some at a time, whatever becomes of the others, and returns the first error.
+// all does the items, some at once, whatever becomes of the others, and returns the
+// first error.
 func all[T any](items []T, do func(T) error) error {
 	var once sync.Once
 	var first error
-	_ = eachAtOnce(leaveWorkers, items, func(item T) error {
+	_ = eachAtOnce(items, func(item T) error {
 		if err := do(item); err != nil {
 			once.Do(func() { first = err })
 		}
@@ -134,7 +135,13 @@ type NodeCheck struct {
 	Counted bool
 	Users   int // that it lets in, if counted
 	Desired int // that it should
+	Leaving int // that are about to be taken off
 	Full    bool
+}
+
+// drifts says whether the node lets in others than it should.
+func (c NodeCheck) drifts() bool {
+	return c.Users < c.Desired || c.Users > c.Desired+c.Leaving
 }
 
 const (
@@ -151,9 +158,6 @@ const (
 	orphanGrace = 10 * time.Second
 	// syncWorkers is how many users are repaired at once on one node.
 	syncWorkers = 8
-	// leaveWorkers is how many of those who leave are seen to at once: few, because nobody
-	// waits for it.
-	leaveWorkers = 2
 	// deliverBatch bounds how many waiting customers one check lets know.
 	deliverBatch = 500
 )
@@ -183,8 +187,9 @@ type Inventory interface {
 	NodeState(ctx context.Context, name string) (NodeState, error)
 	// SaveNodeState remembers it.
 	SaveNodeState(ctx context.Context, n NodeState) error
-	// GrantedCount returns how many users belong on every node.
-	GrantedCount(ctx context.Context) (int, error)
+	// GrantedCount returns how many users belong on every node, and how many do not any
+	// more and are about to be taken off.
+	GrantedCount(ctx context.Context) (granted, leaving int, err error)
 	// GrantedAfter returns at most limit of them with an id above after, by id.
 	GrantedAfter(ctx context.Context, after AccessID, limit int) ([]Access, error)
 	// GrantedAmong returns those of the ids that belong on every node.
@@ -212,12 +217,15 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 	}
 	check := NodeCheck{Node: name, Counted: state.counts(s.now())}
 	if check.Counted {
-		if check.Users, check.Desired, err = s.count(ctx, n); err != nil {
+		if check.Desired, check.Leaving, err = s.store.GrantedCount(ctx); err != nil {
+			return err
+		}
+		if check.Users, err = n.Count(ctx); err != nil { // who has left meanwhile was leaving
 			return err
 		}
 	}
 	state.Name = name
-	state, check.Full = state.observe(uptime, check.Users != check.Desired, s.now())
+	state, check.Full = state.observe(uptime, check.drifts(), s.now())
 	if check.Full {
 		if err := s.syncNode(ctx, n); err != nil {
 			return err
@@ -229,15 +237,6 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 		return err
 	}
 	return s.deliverWaiting(ctx, n)
-}
-
-// count returns how many users the node lets in, and how many it should.
-func (s *Shop) count(ctx context.Context, n Node) (users, desired int, err error) {
-	if users, err = n.Count(ctx); err != nil {
-		return 0, 0, err
-	}
-	desired, err = s.store.GrantedCount(ctx)
-	return users, desired, err
 }
 
 func (s *Shop) node(name string) (Node, error) {

@@ -370,6 +370,16 @@ func TestManyEndTogether(t *testing.T) {
 	if n := w.notices()["expired"]; n != gone {
 		t.Errorf("%d notices", n)
 	}
+	for range 2 { // that the node still has them is no drift
+		_, err = w.store.Pool().Exec(t.Context(), `UPDATE nodes SET checked_at = checked_at - interval '10 seconds', synced_at = synced_at - interval '1 minute'`)
+		w.must(err)
+		w.must(s.CheckNode(t.Context(), w.node.Name()))
+	}
+	var compared bool
+	w.must(w.store.Pool().QueryRow(t.Context(), `SELECT synced_at > now() - interval '1 minute' FROM nodes WHERE name = $1`, w.node.Name()).Scan(&compared))
+	if compared {
+		t.Error("the node was compared in full for those who are leaving")
+	}
 	w.node.SetDown(true)
 	rows, err := w.store.Pool().Query(t.Context(), `SELECT args FROM river_job WHERE kind = 'converge_users' ORDER BY id`)
 	w.must(err)

@@ -56,7 +56,7 @@ func (s *Shop) ensureMissing(ctx context.Context, n Node, listed map[AccessID]Ac
 			delete(listed, a.ID)
 			after = a.ID
 		}
-		if err := eachAtOnce(syncWorkers, missing, func(a Access) error { return n.Ensure(ctx, a) }); err != nil {
+		if err := eachAtOnce(missing, func(a Access) error { return n.Ensure(ctx, a) }); err != nil {
 			return err
 		}
 		if len(page) < syncPage {
@@ -86,20 +86,20 @@ func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Acc
 		return fmt.Errorf("node %s: %d of its %d users are unknown here: is this the right database? none is removed",
 			n.Name(), len(odd), listed)
 	}
-	failed := eachAtOnce(syncWorkers, orphans, func(id AccessID) error { return n.Absent(ctx, id) })
+	failed := eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
 	granted, err := s.store.GrantedAmong(ctx, orphans)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, eachAtOnce(syncWorkers, granted, func(a Access) error { return n.Ensure(ctx, a) }))
+	return errors.Join(failed, eachAtOnce(granted, func(a Access) error { return n.Ensure(ctx, a) }))
 }
 
-// eachAtOnce does so many items at a time and stops a worker at its first error.
-func eachAtOnce[T any](atOnce int, items []T, do func(T) error) error {
+// eachAtOnce does the items syncWorkers at a time and stops a worker at its first error.
+func eachAtOnce[T any](items []T, do func(T) error) error {
 	work := make(chan T)
-	errs := make([]error, atOnce)
+	errs := make([]error, syncWorkers)
 	var wg sync.WaitGroup
-	for i := range atOnce {
+	for i := range syncWorkers {
 		wg.Go(func() {
 			for item := range work {
 				if errs[i] == nil {

@@ -34,13 +34,16 @@ func (s *Store) SaveNodeState(ctx context.Context, n shop.NodeState) error {
 	return err
 }
 
-// GrantedCount returns how many users belong on every node.
-func (s *Store) GrantedCount(ctx context.Context) (n int, err error) {
+// GrantedCount returns how many users belong on every node, and how many do not any more
+// and are about to be taken off.
+func (s *Store) GrantedCount(ctx context.Context) (granted, leaving int, err error) {
 	err = s.use(ctx, "count granted", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, `
-			SELECT count(*) FROM subscriptions WHERE status IN ('waiting', 'active')`).Scan(&n)
+			SELECT (SELECT count(*) FROM subscriptions WHERE status IN ('waiting', 'active')),
+				(SELECT coalesce(sum(jsonb_array_length(args->'user_ids')), 0) FROM river_job
+				WHERE kind = $1 AND finalized_at IS NULL)`, shop.ConvergeUsers{}.Kind()).Scan(&granted, &leaving)
 	})
-	return n, err
+	return granted, leaving, err
 }
 
 // GrantedAfter returns at most limit of the users who belong on every node, with an

@@ -199,7 +199,7 @@ func TestNodesAreComparedWithWhoBelongsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := s.GrantedCount(ctx); n != 4 || err != nil {
+	if n, leaving, err := s.GrantedCount(ctx); n != 4 || leaving != 0 || err != nil {
 		t.Errorf("%d granted, %v", n, err)
 	}
 	var granted []shop.Access

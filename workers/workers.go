@@ -58,7 +58,7 @@ type Workers struct {
 }
 
 const (
-	// jobTimeout bounds one try of a job that concerns one customer, or a batch of them.
+	// jobTimeout bounds one try of a job that concerns one customer.
 	jobTimeout = 12 * time.Second
 	// rescueAfter is when a job that nobody ends is given to another by the queue
 	// itself, the last resort: what a dead process had in hand is handed back sooner.
@@ -190,7 +190,7 @@ func register(cfg Config) *river.Workers {
 	v := newVerdicts(cfg)
 	w := river.NewWorkers()
 	add(w, v, jobTimeout, func(ctx context.Context, j shop.ConvergeUser) error { return s.Converge(ctx, j.UserID) })
-	add(w, v, jobTimeout, func(ctx context.Context, j shop.ConvergeUsers) error { return s.ConvergeAll(ctx, j.UserIDs) })
+	add(w, v, longTimeout, func(ctx context.Context, j shop.ConvergeUsers) error { return s.ConvergeAll(ctx, j.UserIDs) })
 	add(w, v, jobTimeout, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
 	add(w, v, jobTimeout, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
 	add(w, v, longTimeout, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })
@@ -201,7 +201,7 @@ func register(cfg Config) *river.Workers {
 	return w
 }
 
-// longTimeout bounds one try of a job that may concern every customer.
+// longTimeout bounds one try of a job that may concern many customers.
 const longTimeout = 2 * time.Minute
 
 // worker runs one kind of job.
