@@ -60,8 +60,9 @@ func TestEverythingIsMeasured(t *testing.T) {
 	}
 	want := []string{
 		"durable ingest, 64 connections", "durable ingest, 100 connections", "durable ingest, 1000/s",
-		"durable ingest, 64 connections, slow disk", "durable ingest, 1000/s, slow disk", "press to answer, 200/s", "idle",
+		"durable ingest, 64 connections, slow disk", "durable ingest, 1000/s, slow disk", "press to answer", "idle",
 		"pay to connected, 1 at 10/s", "payment callbacks", "workers, microseconds an item",
+		"200 subscriptions end at once", "Xray restarts with 200 users",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("tables (-want +got):\n%s", diff)

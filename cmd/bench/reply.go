@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -11,25 +12,66 @@ import (
 const replyRate = 200
 
 // reply measures from a press to the screen that answers it, at a Bot API that takes
-// every call at once.
+// every call at once: at a rate that is nobody's limit, and as fast as it goes.
 func (b *bench) reply(ctx context.Context) error {
-	var f figures
-	for range b.rounds {
-		b.telegram.forget()
-		err := b.on(ctx, live, func(addr string) error {
-			o, err := b.replies(ctx, ctx, addr, pressing{rate: replyRate, warm: b.warm, lasts: 2 * b.round})
-			f.add(o)
-			return err
-		})
-		if err != nil {
-			return err
+	t := table{Title: "press to answer", Columns: []string{"answers/s", "p50 ms", "p99 ms"}}
+	for _, way := range []struct {
+		name    string
+		measure func(addr string) (outcome, error)
+	}{
+		{fmt.Sprintf("%d/s", replyRate), func(addr string) (outcome, error) {
+			return b.replies(ctx, ctx, addr, pressing{rate: replyRate, warm: b.warm, lasts: 2 * b.round})
+		}},
+		{"saturation", func(addr string) (outcome, error) { return b.saturatedReplies(ctx, addr) }},
+	} {
+		var f figures
+		for range b.rounds {
+			b.telegram.forget()
+			err := b.on(ctx, live, func(addr string) error {
+				o, err := way.measure(addr)
+				f.add(o)
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
+		t.Rows = append(t.Rows, row{way.name, []float64{median(f.rate), median(f.p50), median(f.p99)}})
 	}
-	b.report.add(table{
-		Title: fmt.Sprintf("press to answer, %d/s", replyRate), Columns: []string{"answers/s", "p50 ms", "p99 ms"},
-		Rows: []row{{"live", []float64{median(f.rate), median(f.p50), median(f.p99)}}},
-	})
+	b.report.add(t)
 	return nil
+}
+
+// saturatedReplies has as many press as there are connections, each again when the last
+// press is answered, and each time as another person.
+func (b *bench) saturatedReplies(ctx context.Context, addr string) (outcome, error) {
+	l := &load{addr: addr, conns: steadyConns, requests: presses}
+	counts := time.Now().Add(b.warm)
+	end := counts.Add(2 * b.round)
+	var mu sync.Mutex
+	var times []time.Duration
+	err := l.drive(ctx, func(ctx context.Context, w *wire) error {
+		for sent := time.Now(); sent.Before(end); sent = time.Now() {
+			n := l.next.Add(1) - 1
+			answered := b.telegram.next(firstPerson + n%people)
+			if err := l.post(w, n); err != nil {
+				return err
+			}
+			select {
+			case at := <-answered:
+				if sent.After(counts) && at.Before(end) {
+					mu.Lock()
+					times = append(times, at.Sub(sent))
+					mu.Unlock()
+				}
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	slices.Sort(times)
+	return outcome{rate: float64(len(times)) / (2 * b.round).Seconds(), times: times}, err
 }
 
 // pressing says how many customers press, a second and for how long.

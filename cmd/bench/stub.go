@@ -17,6 +17,7 @@ type stub struct {
 
 	mu    sync.Mutex
 	shown map[int64]time.Time // when the chat was last shown a screen
+	waits map[int64]chan time.Time
 }
 
 func newStub(ctx context.Context) (*stub, error) {
@@ -25,7 +26,7 @@ func newStub(ctx context.Context) (*stub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bot api: %w", err)
 	}
-	s := &stub{url: "http://" + listener.Addr().String(), shown: make(map[int64]time.Time)}
+	s := &stub{url: "http://" + listener.Addr().String(), shown: make(map[int64]time.Time), waits: make(map[int64]chan time.Time)}
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: answerLimit}
 	go func() { _ = s.server.Serve(listener) }() // it ends with close
 	return s, nil
@@ -40,6 +41,10 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if chat != 0 {
 		s.mu.Lock()
 		s.shown[chat] = now
+		if wait := s.waits[chat]; wait != nil {
+			delete(s.waits, chat)
+			wait <- now
+		}
 		s.mu.Unlock()
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -51,6 +56,15 @@ func (s *stub) seen(chat int64) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shown[chat]
+}
+
+// next returns what tells when the chat is next shown a screen.
+func (s *stub) next(chat int64) <-chan time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := make(chan time.Time, 1)
+	s.waits[chat] = wait
+	return wait
 }
 
 // forget begins anew.
