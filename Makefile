@@ -63,7 +63,7 @@ demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN,
 	@echo "Playing the demo"
 	@$(BIN)/sandbox demo
 
-bench: postgres build $(XRAY) ## Measure the shop beside the limits of this machine (3 minutes)
+bench: postgres build $(XRAY) ## Measure the shop beside the limits of this machine (5 minutes)
 	@scripts/build.sh . ./cmd/bench $(BIN)/bench
 	@$(BIN)/bench $(BENCHFLAGS)
 

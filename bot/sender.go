@@ -45,7 +45,8 @@ const (
 // Sender sends everything that goes to customers, within Telegram's limits.
 type Sender struct {
 	client *Client
-	global *rate.Limiter
+	rate   int                       // of all processes together
+	global *rate.Limiter             // of this one
 	share  *rate.Limiter             // of the notices, when the rest is taken
 	lines  [Notice + 1]chan struct{} // held by the first who waits, by priority
 
@@ -62,13 +63,23 @@ type chatLimit struct {
 // as many at once.
 func NewSender(client *Client, perSecond int) *Sender {
 	s := &Sender{
-		client: client, global: rate.NewLimiter(rate.Limit(perSecond), perSecond),
+		client: client, rate: perSecond, global: rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		share: rate.NewLimiter(noticeRate, noticeRate), chats: make(map[int64]*chatLimit),
 	}
 	for p := range s.lines {
 		s.lines[p] = make(chan struct{}, 1)
 	}
 	return s
+}
+
+// Share leaves the others of so many processes their part of the messages a second:
+// Telegram counts those of all of them together.
+func (s *Sender) Share(processes int) {
+	among := max(processes, 1)
+	for limiter, all := range map[*rate.Limiter]int{s.global: s.rate, s.share: noticeRate} {
+		limiter.SetLimit(rate.Limit(all) / rate.Limit(among))
+		limiter.SetBurst(max(all/among, 1))
+	}
 }
 
 // Sent is as much of a sent message as we need.

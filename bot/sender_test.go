@@ -1,6 +1,7 @@
 package bot_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
@@ -185,6 +186,37 @@ func TestABotThatMaySendMoreDoes(t *testing.T) {
 		if _, err := s.Send(t.Context(), bot.Reply, chat+1, bot.Screen{}); err != nil {
 			t.Fatalf("message %d: %v", chat+1, err)
 		}
+	}
+}
+
+// Telegram counts the messages of all processes together.
+func TestThreeProcessesSendNoMoreThanOne(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	telegram := client(t, counting(&calls))
+	var g errgroup.Group
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	for process := range int64(3) {
+		s := bot.NewSender(telegram, bot.DefaultRate)
+		s.Share(3)
+		for n := range int64(3 * bot.DefaultRate) {
+			g.Go(func() error {
+				_, err := s.Send(ctx, bot.Reply, 1000*process+n+1, bot.Screen{})
+				if kind := shop.KindOf(err); err != nil && kind != shop.KindLimited && kind != shop.KindUnavailable {
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	most := bot.DefaultRate * (1 + time.Since(began).Seconds()) // as many at once, and then as many a second
+	if sent := float64(calls.Load()); sent > most || sent < bot.DefaultRate {
+		t.Errorf("%.0f messages, at most %.0f may leave", sent, most)
 	}
 }
 

@@ -76,11 +76,11 @@ func TestWhoWasSeenByAClockThatWasAheadIsMissedAllTheSame(t *testing.T) {
 	ctx := t.Context()
 	beat := func(holder string) int64 {
 		t.Helper()
-		n, _, err := s.Beat(ctx, holder, 5*time.Second)
+		life, err := s.Beat(ctx, holder, 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return life.Jobs
 	}
 	beat("dead")
 	beat("alive")

@@ -92,18 +92,22 @@ func TestTheEldestProcessIsOnDuty(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
+	alive := 1
 	beat := func(holder string, want bool) {
 		t.Helper()
-		if _, eldest, err := s.Beat(ctx, holder, 5*time.Second); err != nil || eldest != want {
-			t.Errorf("%s: eldest %v, %v", holder, eldest, err)
+		if life, err := s.Beat(ctx, holder, 5*time.Second); err != nil || life.Eldest != want || life.Alive != alive {
+			t.Errorf("%s: %+v, %v, want %d alive", holder, life, err, alive)
 		}
 	}
 	beat("one", true)
+	alive = 2
 	beat("two", false)
 	beat("one", true)
 	if err := s.Leave(ctx, "one"); err != nil {
 		t.Fatal(err)
 	}
+	alive = 1
 	beat("two", true)
+	alive = 2
 	beat("three", false)
 }

@@ -9,15 +9,20 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// Life is what a sign of life tells.
+type Life struct {
+	Jobs   int64 // of dead processes, handed back
+	Eldest bool  // of all that are alive
+	Alive  int   // processes
+}
+
 // Beat says that holder is alive, and hands back what processes that have not said
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
-// queue's clients. It reports how many jobs that were, and whether of all that are
-// alive holder is the eldest. Only who was seen of late
-// judges others: after a pause of the database, or after its clock went back, nobody
-// was. Who seems to be seen in a time to come was seen before the clock went back, and
-// not since. A process wrongly thought
+// queue's clients. Only who was seen of late judges others: after a pause of the
+// database, or after its clock went back, nobody was. Who seems to be seen in a time to
+// come was seen before the clock went back, and not since. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
-func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (jobs int64, eldest bool, err error) {
+func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (l Life, err error) {
 	var batch pgx.Batch
 	batch.Queue(`
 		WITH alive AS (
@@ -36,17 +41,20 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
 		holder, deadAfter, farthest).
 		Exec(func(tag pgconn.CommandTag) error {
-			jobs = tag.RowsAffected()
+			l.Jobs = tag.RowsAffected()
 			return nil
 		})
 	batch.Queue(`
-		SELECT holder = $1 FROM processes WHERE seen_at > now() - $2::interval
+		SELECT holder = $1, count(*) OVER () FROM processes WHERE seen_at > now() - $2::interval
 		ORDER BY started_at, holder LIMIT 1`, holder, deadAfter).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&eldest) })
+		QueryRow(func(row pgx.Row) error { return row.Scan(&l.Eldest, &l.Alive) })
 	err = s.use(ctx, "beat", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.SendBatch(ctx, &batch).Close()
 	})
-	return jobs, eldest && err == nil, err
+	if err != nil {
+		return Life{}, err
+	}
+	return l, nil
 }
 
 // HandBack has jobs tried again that the database thinks holder is trying, for longer

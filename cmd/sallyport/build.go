@@ -42,6 +42,7 @@ type program struct {
 	dialogs    *store.Store
 	work       *store.Store
 	client     *bot.Client
+	sender     *bot.Sender
 	cryptobot  *cryptobot.Client
 	stars      *stars.Client
 	front      *bot.Bot
@@ -158,8 +159,8 @@ func (p *program) buildShop(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("texts: %w", err)
 	}
-	sender := bot.NewSender(p.client, p.config.SendRate)
-	messenger := bot.NewMessenger(bot.NewDisplay(sender, p.work, texts, bot.Key), bot.NewDisplay(sender, p.work, texts, bot.Notice))
+	p.sender = bot.NewSender(p.client, p.config.SendRate)
+	messenger := bot.NewMessenger(bot.NewDisplay(p.sender, p.work, texts, bot.Key), bot.NewDisplay(p.sender, p.work, texts, bot.Notice))
 	shopOver := func(s *store.Store) *shop.Shop {
 		return shop.New(shop.Config{
 			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes,
@@ -168,7 +169,7 @@ func (p *program) buildShop(context.Context) error {
 		})
 	}
 	front := func(s *store.Store) *bot.Bot {
-		return bot.New(shopOver(s), p.client, bot.NewDisplay(sender, s, texts, bot.Reply))
+		return bot.New(shopOver(s), p.client, bot.NewDisplay(p.sender, s, texts, bot.Reply))
 	}
 	p.front = front(p.dialogs)
 	p.lanes = bot.NewLanes(bot.LanesConfig{
@@ -184,7 +185,7 @@ func (p *program) buildShop(context.Context) error {
 		Logger: p.log.Named("webhook"), Metrics: p.metrics,
 	})
 	p.buildEdge(shopOver(p.deliveries), front(p.deliveries))
-	p.buildWatch(sender, texts)
+	p.buildWatch(p.sender, texts)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"sallyport/api"
 	"sallyport/migrations"
+	"sallyport/store"
 )
 
 // serveCommand runs the shop.
@@ -185,11 +186,11 @@ func (p *program) whenUp(ctx context.Context) (started bool) {
 		if err := migrate(ctx, p.config, p.log); err != nil {
 			return err
 		}
-		_, eldest, err := p.work.Beat(ctx, p.holder, deadAfter)
+		life, err := p.work.Beat(ctx, p.holder, deadAfter)
 		if err != nil {
 			return fmt.Errorf("first sign of life: %w", err)
 		}
-		p.eldest.Store(eldest)
+		p.among(life)
 		return p.workers.Start(context.WithoutCancel(ctx))
 	})
 }
@@ -254,19 +255,25 @@ func (p *program) live(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
-		jobs, eldest, err := p.work.Beat(ctx, p.holder, deadAfter)
+		life, err := p.work.Beat(ctx, p.holder, deadAfter)
 		if err == nil {
-			p.eldest.Store(eldest)
+			p.among(life)
 		} else if ctx.Err() == nil {
 			p.log.Warn("no sign of life given", zap.NamedError("err", err))
 		}
-		if jobs > 0 {
-			p.log.Warn("took over from a dead process", zap.Int64("jobs", jobs))
+		if life.Jobs > 0 {
+			p.log.Warn("took over from a dead process", zap.Int64("jobs", life.Jobs))
 		}
 		if lost, err := p.work.HandBack(ctx, p.holder, p.workers.InHand(), lostAfter); err == nil && lost > 0 { // an error has been told above
 			p.log.Warn("jobs were lost with a connection, trying them again", zap.Int64("jobs", lost))
 		}
 	}
+}
+
+// among takes this process's part among all that are alive.
+func (p *program) among(l store.Life) {
+	p.eldest.Store(l.Eldest)
+	p.sender.Share(l.Alive)
 }
 
 // hasten has jobs tried that a clock which was ahead has put off.

@@ -143,7 +143,7 @@ func idle(ctx context.Context, o options, h weight) (r result, err error) {
 	}
 	r.say("%d subscriptions: all let in by an empty node within %s, memory (PSS) at most %.0f MB meanwhile", h.subscriptions, load.Brief(filled), peak)
 	r.say("idle: %.0f MB %s after that, %.0f MB %s after a new start", after, h.quiet, fresh, h.quiet)
-	r.judge(fmt.Sprintf("memory idle with %d subscriptions at most %.0f MB", h.subscriptions, idleBar), fmt.Sprintf("%.0f MB", max(after, fresh)), max(after, fresh) <= idleBar)
+	r.judgeTime(fmt.Sprintf("memory idle with %d subscriptions at most %.0f MB", h.subscriptions, idleBar), fmt.Sprintf("%.0f MB", max(after, fresh)), max(after, fresh) <= idleBar)
 	return r, nil
 }
 
