@@ -49,7 +49,7 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 		{
 			code: "inbox_late", alerts: []string{"SallyportInboxLate"},
 			breaks: func(s *scene) { // a process has taken the lane, and hangs
-				s.sql(`INSERT INTO lanes (lane, holder, leased_until) VALUES (7, 'another process', now() + interval '1 hour')`)
+				s.sql(`INSERT INTO lanes (lane, holder, leased_until) VALUES (7, 'another process', now() + interval '80 seconds')`)
 				_ = s.person(7).Write("/start")
 				s.until("the update", func() bool { return s.number(`SELECT count(*) FROM inbox WHERE lane = 7`) > 0 })
 				s.sql(`UPDATE inbox SET received_at = received_at - interval '1 minute' WHERE lane = 7`)
