@@ -74,14 +74,7 @@ func TestWhoWasSeenByAClockThatWasAheadIsMissedAllTheSame(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
-	beat := func(holder string) int64 {
-		t.Helper()
-		life, err := s.Beat(ctx, holder, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return life.Jobs
-	}
+	beat := func(holder string) int64 { t.Helper(); return beat(t, s, holder) }
 	beat("dead")
 	beat("alive")
 	if err := s.Enqueue(ctx, shop.ConvergeUser{UserID: 1}, shop.ConvergeUser{UserID: 2}); err != nil {

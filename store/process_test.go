@@ -5,20 +5,24 @@ import (
 	"time"
 
 	"sallyport/shop"
+	"sallyport/store"
 )
+
+// beat gives a sign of life and returns how many jobs were handed back.
+func beat(t *testing.T, s *store.Store, holder string) int64 {
+	t.Helper()
+	life, err := s.Beat(t.Context(), holder, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return life.Jobs
+}
 
 func TestWhatADeadProcessHadInHandIsHandedBack(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
-	beat := func(holder string) int64 {
-		t.Helper()
-		life, err := s.Beat(ctx, holder, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return life.Jobs
-	}
+	beat := func(holder string) int64 { t.Helper(); return beat(t, s, holder) }
 	beat("dead")
 	add(t, s, 1, 1)
 	claim(t, s, 1, "dead", longLease)
