@@ -135,7 +135,7 @@ func TestANodeThatIsDownFailsAtOnce(t *testing.T) {
 		if err := ask(t.Context()); shop.KindOf(err) != shop.KindUnavailable {
 			t.Errorf("%s: got %v, want KindUnavailable", op, err)
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 5*time.Second {
 			t.Errorf("%s took %s", op, took)
 		}
 	}
@@ -156,7 +156,7 @@ func TestAHungAPIIsUnavailableWithinTheHostsTimeout(t *testing.T) {
 		if shop.KindOf(err) != shop.KindUnavailable || !strings.Contains(err.Error(), "no answer in 50ms") {
 			t.Errorf("%s: got %v, want KindUnavailable that names the limit", op, err)
 		}
-		if took := time.Since(begun); took > time.Second {
+		if took := time.Since(begun); took > 5*time.Second {
 			t.Errorf("%s took %s", op, took)
 		}
 	}

@@ -18,7 +18,7 @@ type trouble struct {
 func (s *scene) play(d trouble) {
 	t := s.t
 	t.Helper()
-	s.until("a world that is well", func() bool { return s.quiet(d) && s.well() })
+	s.until("a world that is well", func() bool { return s.quiet(d) && s.well() && s.even(d.code) })
 	begun, ended := len(s.begins(d.code)), len(s.ends(d.code))
 	d.breaks(s)
 	if d.code != "" {
@@ -58,6 +58,11 @@ func (s *scene) quiet(d trouble) bool {
 		}
 	}
 	return true
+}
+
+// even says that the operator was told the end of each beginning, of those while the shop started, too.
+func (s *scene) even(code string) bool {
+	return code == "" || len(s.ends(code)) >= len(s.begins(code))
 }
 
 // well says that the shop finds nothing wrong with itself and owes the operator
