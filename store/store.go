@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,7 @@ type Config struct {
 	Name             string        // of the pool: "deliveries", "dialogs" or "work"
 	MaxConns         int32         // default 8
 	MinConns         int32         // kept open when idle
+	PlanOnce         bool          // plan each statement once for a connection: for lanes, whose arrays are costly to plan
 	AcquireTimeout   time.Duration // default 2 s
 	StatementTimeout time.Duration // of one operation, a transaction included; default 5 s
 	Logger           *zap.Logger
@@ -89,6 +91,21 @@ func (s *Store) gather() {
 	s.releases.do, s.releases.atOnce = s.releaseLanes, 1
 }
 
+// planning says how PostgreSQL plans a statement that comes again and again. A plan that
+// is made once may be made while a table is empty and last when it is full, so it must
+// find its rows by an index, however few there seem to be. A join of tables or a limit,
+// as the job queue's have them, needs a plan for what is there now.
+func (c Config) planning() map[string]string {
+	if !c.PlanOnce {
+		return map[string]string{"plan_cache_mode": "force_custom_plan"}
+	}
+	return map[string]string{
+		"plan_cache_mode": "force_generic_plan",
+		"enable_seqscan":  "off", "enable_bitmapscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+		"jit": "off", // it would take what has no index for very costly
+	}
+}
+
 func (s *Store) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(s.cfg.URL)
 	if err != nil {
@@ -102,9 +119,7 @@ func (s *Store) connect(ctx context.Context) (*pgxpool.Pool, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "sallyport " + s.cfg.Name
 	}
-	// Each statement is planned once for a connection: planning those with arrays anew
-	// each time costs several times what they do.
-	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	maps.Copy(config.ConnConfig.RuntimeParams, s.cfg.planning())
 	config.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(s.cfg.StatementTimeout.Milliseconds())
 	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(s.cfg.StatementTimeout.Milliseconds())
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -84,15 +84,20 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subs
 }
 
 func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription) error {
-	var batch pgx.Batch
-	for _, sub := range subs {
-		batch.Queue(`
-			UPDATE subscriptions
-			SET plan = $2, status = $3, expires_at = $4, waiting_since = $5, delay_told = $6, updated_at = now()
-			WHERE user_id = $1`,
-			sub.UserID, sub.Plan, sub.Status, nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold)
+	users, plans, states := make([]shop.UserID, len(subs)), make([]shop.PlanID, len(subs)), make([]shop.SubscriptionStatus, len(subs))
+	expiring, waiting, told := make([]*time.Time, len(subs)), make([]*time.Time, len(subs)), make([]bool, len(subs))
+	for i, sub := range subs {
+		users[i], plans[i], states[i] = sub.UserID, sub.Plan, sub.Status
+		expiring[i], waiting[i], told[i] = nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold
 	}
-	return tx.SendBatch(ctx, &batch).Close()
+	_, err := tx.Exec(ctx, `
+		UPDATE subscriptions
+		SET plan = saved.plan, status = saved.status, expires_at = saved.expires_at,
+			waiting_since = saved.waiting_since, delay_told = saved.delay_told, updated_at = now()
+		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[])
+			AS saved (user_id, plan, status, expires_at, waiting_since, delay_told)
+		WHERE subscriptions.user_id = saved.user_id`, users, plans, states, expiring, waiting, told)
+	return err
 }
 
 // ChangeSubscription stores what change makes of the locked subscription, together

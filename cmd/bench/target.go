@@ -143,7 +143,7 @@ func (c targetCommand) plain(ctx context.Context) (http.Handler, error) {
 func (c targetCommand) product(ctx context.Context, g *errgroup.Group) (http.Handler, error) {
 	metrics := prometheus.NewRegistry()
 	open := func(name string) (*store.Store, error) {
-		return store.Open(ctx, store.Config{URL: c.Database, Name: name, MaxConns: targetConns / 2, MinConns: 1, Metrics: metrics})
+		return store.Open(ctx, store.Config{URL: c.Database, Name: name, MaxConns: targetConns / 2, MinConns: 1, PlanOnce: true, Metrics: metrics})
 	}
 	deliveries, err := open("deliveries")
 	if err != nil {

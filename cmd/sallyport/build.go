@@ -110,7 +110,7 @@ func (p *program) onClose(f func()) { p.closers = append(p.closers, f) }
 func (p *program) buildStores(ctx context.Context) error {
 	open := func(name string, conns int32) (*store.Store, error) {
 		s, err := store.Open(ctx, store.Config{
-			URL: string(p.config.DatabaseURL), Name: name, MaxConns: conns, MinConns: 1,
+			URL: string(p.config.DatabaseURL), Name: name, MaxConns: conns, MinConns: 1, PlanOnce: name != "work",
 			AcquireTimeout: p.config.AcquireTimeout, StatementTimeout: p.config.StatementTimeout,
 			Logger: p.log.Named("store"), Metrics: p.metrics,
 		})
