@@ -105,8 +105,8 @@ const expireBatch = 100
 // ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
 // their removal from the nodes and the word to each are one transaction.
 // It returns how many it ended, and may be repeated safely; one that fails does not
-// keep the others from their end. Between two batches it leaves the database to others
-// for as long as a batch takes.
+// keep the others from their end. Between two batches it leaves the database and the
+// nodes to others for three times as long as a batch takes.
 func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	for {
 		began := time.Now()
@@ -126,7 +126,7 @@ func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 			return ended, err
 		}
 		select {
-		case <-time.After(time.Since(began)):
+		case <-time.After(3 * time.Since(began)):
 		case <-ctx.Done():
 			return ended, Unavailable(context.Cause(ctx))
 		}

@@ -115,25 +115,32 @@ func (s *surge) settled(ctx context.Context, n int) error {
 	}
 }
 
-// leave ends all at once while others press.
+// rest is how long PostgreSQL gets to recover from being told when all end.
+const rest = 8 * time.Second
+
+// leave lets all end in one moment while others press.
 func (s *surge) leave(ctx context.Context) error {
 	idle, err := memoryOf(s.product.Pid())
 	if err != nil {
 		return err
 	}
-	calm, err := s.pressed(ctx, func(ctx context.Context) error { return wait(ctx, 10*s.round) })
+	calmFor := 10 * s.round
+	end := time.Now().Add(calmFor + rest)
+	if _, err := s.db.Exec(ctx, `UPDATE subscriptions SET expires_at = now() + $1`, calmFor+rest); err != nil {
+		return fmt.Errorf("surge: %w", err)
+	}
+	if err := wait(ctx, time.Until(end)-calmFor-time.Second); err != nil {
+		return err
+	}
+	calm, err := s.pressed(ctx, func(ctx context.Context) error { return wait(ctx, calmFor) })
 	if err != nil {
 		return err
 	}
-	var took time.Duration
-	meanwhile, err := s.pressed(ctx, func(ctx context.Context) error {
-		began := time.Now()
-		if _, err := s.db.Exec(ctx, `UPDATE subscriptions SET expires_at = now()`); err != nil {
-			return fmt.Errorf("surge: %w", err)
-		}
-		defer func() { took = time.Since(began) }()
-		return s.settled(ctx, 0)
-	})
+	if err := wait(ctx, time.Until(end)); err != nil {
+		return err
+	}
+	meanwhile, err := s.pressed(ctx, func(ctx context.Context) error { return s.settled(ctx, 0) })
+	took := time.Since(end)
 	if err != nil {
 		return err
 	}
