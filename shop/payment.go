@@ -115,9 +115,10 @@ type Gateway interface {
 	// FindInvoice returns the invoice that an earlier try made for the order, if
 	// another would do harm.
 	FindInvoice(ctx context.Context, id OrderID) (Invoice, bool, error)
-	// RecentPaid returns the latest payments that the provider knows of; with an
-	// error, those that could be read.
-	RecentPaid(ctx context.Context) ([]PaymentEvent, error)
+	// RecentPaid returns a page of the latest payments that the provider knows of,
+	// the first is 0, and whether there is another; with an error, those that could
+	// be read. A payment may be on two pages.
+	RecentPaid(ctx context.Context, page int) (events []PaymentEvent, more bool, err error)
 }
 
 // Poller is a Gateway that can be asked about single invoices.
@@ -222,9 +223,20 @@ func (s *Shop) SweepPayments(ctx context.Context, only Provider) error {
 }
 
 func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) error {
-	events, readErr := gateway.RecentPaid(ctx)
+	var errs []error
+	for page, more := 0, true; more; page++ {
+		var events []PaymentEvent
+		var err error
+		events, more, err = gateway.RecentPaid(ctx, page)
+		errs = append(errs, err, s.settleMissed(ctx, provider, events))
+	}
+	return errors.Join(errs...)
+}
+
+// settleMissed settles those of the events that are not settled yet.
+func (s *Shop) settleMissed(ctx context.Context, provider Provider, events []PaymentEvent) error {
 	if len(events) == 0 {
-		return readErr
+		return nil
 	}
 	ids := make([]string, len(events))
 	byID := make(map[string]PaymentEvent, len(events))
@@ -233,13 +245,13 @@ func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) er
 	}
 	unsettled, err := s.store.Unsettled(ctx, provider, ids)
 	if err != nil {
-		return errors.Join(readErr, err)
+		return err
 	}
 	missed := make([]PaymentEvent, len(unsettled))
 	for i, id := range unsettled {
 		missed[i] = byID[id]
 	}
-	return errors.Join(readErr, s.settleAll(ctx, missed))
+	return s.settleAll(ctx, missed)
 }
 
 // settleAll settles every event; one that fails does not keep the others waiting.

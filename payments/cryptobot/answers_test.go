@@ -84,7 +84,7 @@ func TestAnswersAreClassified(t *testing.T) {
 
 func TestRefusalNamesItself(t *testing.T) {
 	t.Parallel()
-	_, err := clientOf(t, answering(403, `{"ok":false,"error":{"code":403,"name":"METHOD_DISABLED"}}`)).RecentPaid(t.Context())
+	_, _, err := clientOf(t, answering(403, `{"ok":false,"error":{"code":403,"name":"METHOD_DISABLED"}}`)).RecentPaid(t.Context(), 0)
 	refused, ok := errors.AsType[*cryptobot.APIError](err)
 	if !ok || refused.Code != 403 || refused.Name != "METHOD_DISABLED" {
 		t.Errorf("got %v", err)

@@ -22,6 +22,10 @@ const (
 	pageStep  = 900
 	maxPages  = 5
 	batchSize = 100
+	// The latest payments are read in small pages, as what they are is kept in memory.
+	recentSize = 100
+	recentStep = 90
+	recentMost = 1000
 )
 
 // Config says which app of Crypto Pay to use and how.
@@ -142,9 +146,8 @@ func (c *Client) FindInvoice(ctx context.Context, id shop.OrderID) (shop.Invoice
 
 func (c *Client) findAmong(ctx context.Context, status, payload string) (invoice, bool, error) {
 	for page := range maxPages {
-		var rows invoices
-		params := listParams{Status: status, Offset: page * pageStep, Count: pageSize}
-		if err := c.call(ctx, "getInvoices", params, &rows); err != nil {
+		rows, err := c.list(ctx, listParams{Status: status, Offset: page * pageStep, Count: pageSize})
+		if err != nil {
 			return invoice{}, false, err
 		}
 		match := slices.IndexFunc(rows, func(i invoice) bool { return string(i.Payload) == payload })
@@ -165,8 +168,9 @@ func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop
 	var errs []error
 	for batch := range slices.Chunk(externalIDs, batchSize) {
 		params := listParams{InvoiceIDs: strings.Join(batch, ","), Status: statusPaid, Count: len(batch)}
-		found, err := c.paid(ctx, params)
-		errs = append(errs, err)
+		rows, listErr := c.list(ctx, params)
+		found, readErr := rows.events()
+		errs = append(errs, listErr, readErr)
 		for _, event := range found {
 			if slices.Contains(batch, event.ExternalID) {
 				events = append(events, event)
@@ -176,20 +180,28 @@ func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop
 	return events, errors.Join(errs...)
 }
 
-// RecentPaid returns up to a thousand payments that the service knows of, the
-// latest as far as observed: the order of its list is not documented.
-func (c *Client) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
-	return c.paid(ctx, listParams{Status: statusPaid, Count: pageSize})
+// RecentPaid returns a page of the thousand payments that the service names first, the
+// latest as far as observed: the order of its list is not documented. Two pages overlap,
+// because rows move between two calls.
+func (c *Client) RecentPaid(ctx context.Context, page int) (events []shop.PaymentEvent, more bool, err error) {
+	params := listParams{Status: statusPaid, Offset: page * recentStep, Count: recentSize}
+	rows, err := c.list(ctx, params)
+	if err != nil {
+		return nil, false, err
+	}
+	events, err = rows.events()
+	return events, len(rows) == recentSize && params.Offset+recentSize < recentMost, err
 }
 
-func (c *Client) paid(ctx context.Context, params listParams) ([]shop.PaymentEvent, error) {
-	var rows invoices
-	if err := c.call(ctx, "getInvoices", params, &rows); err != nil {
-		return nil, err
-	}
-	var events []shop.PaymentEvent
+func (c *Client) list(ctx context.Context, params listParams) (rows invoices, err error) {
+	err = c.call(ctx, "getInvoices", params, &rows)
+	return rows, err
+}
+
+// events returns the payments among the invoices, and an error for each that cannot be read.
+func (l invoices) events() (events []shop.PaymentEvent, err error) {
 	var unread []error
-	for _, row := range rows {
+	for _, row := range l {
 		event, err := row.event()
 		switch {
 		case err == nil:

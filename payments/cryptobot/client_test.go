@@ -225,13 +225,56 @@ func TestRecentPaidAndTheWebhookAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked, err := b.RecentPaid(t.Context())
+	asked, _, err := b.RecentPaid(t.Context(), 0)
 	if err != nil || len(asked) != 1 {
 		t.Fatal(asked, err)
 	}
 	told.Raw, asked[0].Raw = nil, nil
 	if diff := cmp.Diff(told, asked[0]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A long list is read in pages small enough to be kept in memory, up to a thousand
+// payments; a row that comes while it is read pushes none past the reader.
+func TestRecentPaidReadsALongListInPages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ paid, found int }{{0, 0}, {99, 99}, {100, 100}, {250, 250}, {1500, 1000}} {
+		t.Run(fmt.Sprint(c.paid), func(t *testing.T) {
+			t.Parallel()
+			paid := c.paid
+			client := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+				var asked struct{ Offset, Count int }
+				if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || asked.Count > 100 {
+					t.Errorf("asked for %+v, %v", asked, err)
+				}
+				var rows []string
+				for n := paid - asked.Offset; n > max(0, paid-asked.Offset-asked.Count); n-- { // the latest first
+					rows = append(rows, fmt.Sprintf(`{"invoice_id":%d,"status":"paid","fiat":"RUB","amount":199}`, n))
+				}
+				_, _ = fmt.Fprintf(w, `{"ok":true,"result":{"items":[%s]}}`, strings.Join(rows, ","))
+				paid++
+			})
+			seen := make(map[string]bool)
+			for page, more := 0, true; more; page++ {
+				var events []shop.PaymentEvent
+				var err error
+				if events, more, err = client.RecentPaid(t.Context(), page); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range events {
+					seen[e.ExternalID] = true
+				}
+			}
+			for n := c.paid; n > c.paid-c.found+10; n-- {
+				if !seen[fmt.Sprint(n)] {
+					t.Errorf("payment %d was not read", n)
+				}
+			}
+			if len(seen) > 1000+10 {
+				t.Errorf("%d payments were read", len(seen))
+			}
+		})
 	}
 }
 

@@ -87,21 +87,21 @@ func (c *Client) FindInvoice(context.Context, shop.OrderID) (shop.Invoice, bool,
 // RecentPaid returns the payments among the latest thousand transactions, without
 // those that were given back. A refund stands after its payment, so it returns none
 // unless the list was read to its end. A row that cannot be read is a payment of no
-// order, so that it is kept for an operator.
-func (c *Client) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
+// order, so that it is kept for an operator. All of it is one page.
+func (c *Client) RecentPaid(ctx context.Context, _ int) (events []shop.PaymentEvent, more bool, err error) {
 	last, err := c.lastPage(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var rows []json.RawMessage
 	for page := max(0, last-recentPages+1); page <= last; page++ {
-		more, err := c.page(ctx, page*pageSize, pageSize)
+		read, err := c.page(ctx, page*pageSize, pageSize)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		rows = append(rows, more...)
+		rows = append(rows, read...)
 	}
-	return payments(rows), nil
+	return payments(rows), false, nil
 }
 
 // payments returns the payments among the rows that were not given back, and the rows

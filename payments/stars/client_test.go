@@ -124,11 +124,11 @@ func TestALinkIsMadeAndItsPaymentIsFound(t *testing.T) {
 		invoice.Provider != shop.Stars || !invoice.ExpiresAt.Equal(o.ExpiresAt) {
 		t.Errorf("%+v", invoice)
 	}
-	if events, err := c.RecentPaid(t.Context()); err != nil || len(events) != 0 {
+	if events, _, err := c.RecentPaid(t.Context(), 0); err != nil || len(events) != 0 {
 		t.Errorf("before anybody paid: %+v, %v", events, err)
 	}
 	b.pay(7, invoice.URL)
-	events, err := c.RecentPaid(t.Context())
+	events, _, err := c.RecentPaid(t.Context(), 0)
 	b.must(err)
 	if len(events) != 1 {
 		t.Fatalf("%+v", events)
@@ -140,7 +140,7 @@ func TestALinkIsMadeAndItsPaymentIsFound(t *testing.T) {
 	}
 	var done bool
 	b.must(b.call(t.Context(), "refundStarPayment", map[string]string{"user_id": "7", "telegram_payment_charge_id": e.ExternalID}, &done))
-	if events, err := c.RecentPaid(t.Context()); err != nil || len(events) != 0 {
+	if events, _, err := c.RecentPaid(t.Context(), 0); err != nil || len(events) != 0 {
 		t.Errorf("what was given back is no payment: %+v, %v", events, err)
 	}
 	if broken := b.Violations(); len(broken) > 0 {
@@ -215,7 +215,7 @@ func TestTheLatestAreFoundHoweverManyThereAre(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 99, 100, 101, 199, 200, 201, 999, 1000, 1001, 12345, 999_999, 1_000_000} {
 		l := &list{n: n}
-		events, err := stars.New(l.call).RecentPaid(t.Context())
+		events, _, err := stars.New(l.call).RecentPaid(t.Context(), 0)
 		if err != nil {
 			t.Fatalf("%d: %v", n, err)
 		}
@@ -236,7 +236,7 @@ func TestTheLatestAreFoundHoweverManyThereAre(t *testing.T) {
 func TestAListWithoutAnEndIsGivenUp(t *testing.T) {
 	t.Parallel()
 	l := &list{n: 1 << 40}
-	if _, err := stars.New(l.call).RecentPaid(t.Context()); shop.KindOf(err) != shop.KindInternal || l.calls > 45 {
+	if _, _, err := stars.New(l.call).RecentPaid(t.Context(), 0); shop.KindOf(err) != shop.KindInternal || l.calls > 45 {
 		t.Errorf("%d calls, %v", l.calls, err)
 	}
 }
@@ -246,7 +246,7 @@ func TestAListThatIsNotReadToItsEndGivesNothing(t *testing.T) {
 	t.Parallel()
 	down := shop.Unavailable(errors.New("down"))
 	whole := &list{n: 2500}
-	if events, err := stars.New(whole.call).RecentPaid(t.Context()); err != nil || len(events) != 1000 {
+	if events, _, err := stars.New(whole.call).RecentPaid(t.Context(), 0); err != nil || len(events) != 1000 {
 		t.Fatalf("%d read, %v", len(events), err)
 	}
 	for broken := 1; broken <= whole.calls; broken++ {
@@ -257,7 +257,7 @@ func TestAListThatIsNotReadToItsEndGivesNothing(t *testing.T) {
 			}
 			return nil
 		}
-		if events, err := stars.New(l.call).RecentPaid(t.Context()); !errors.Is(err, down) || len(events) != 0 {
+		if events, _, err := stars.New(l.call).RecentPaid(t.Context(), 0); !errors.Is(err, down) || len(events) != 0 {
 			t.Errorf("call %d failed: %d read, %v", broken, len(events), err)
 		}
 	}
@@ -275,7 +275,7 @@ func TestOnlyPaymentsOfInvoicesByPeopleCount(t *testing.T) {
 		{"id":"kept","amount":7,"date":2,"nanostar_amount":0,"news":{"x":1},"source":{"type":"user","transaction_type":"invoice_payment","invoice_payload":"o"}},
 		{"id":"back","amount":5,"date":3,"receiver":{"type":"user","transaction_type":"invoice_payment","invoice_payload":"o"}}
 	]`
-	events, err := stars.New(pageOf(rows)).RecentPaid(t.Context())
+	events, _, err := stars.New(pageOf(rows)).RecentPaid(t.Context(), 0)
 	ids := make([]string, len(events))
 	for i, e := range events {
 		ids[i] = e.ExternalID
@@ -295,7 +295,7 @@ func TestARowThatCannotBeReadIsAPaymentOfNoOrder(t *testing.T) {
 		{"id":"back","amount":"5","date":3,"receiver":{"type":"user"}}
 	]`
 	c := stars.New(pageOf(rows))
-	events, err := c.RecentPaid(t.Context())
+	events, _, err := c.RecentPaid(t.Context(), 0)
 	if err != nil || len(events) != 3 {
 		t.Fatalf("%+v, %v", events, err)
 	}
@@ -303,7 +303,7 @@ func TestARowThatCannotBeReadIsAPaymentOfNoOrder(t *testing.T) {
 	if odd.OrderRef != "" || string(odd.Raw) != `{"id":5}` || odd.Provider != shop.Stars || good.ExternalID != "kept" || refund.OrderRef != "" {
 		t.Errorf("%+v", events)
 	}
-	if again, err := c.RecentPaid(t.Context()); err != nil || again[0].ExternalID != odd.ExternalID || odd.ExternalID == refund.ExternalID {
+	if again, _, err := c.RecentPaid(t.Context(), 0); err != nil || again[0].ExternalID != odd.ExternalID || odd.ExternalID == refund.ExternalID {
 		t.Errorf("%+v, %v", again, err)
 	}
 }

@@ -218,8 +218,9 @@ func (g *Gateway) PaidInvoices(ctx context.Context, ids []string) ([]shop.Paymen
 }
 
 // RecentPaid implements shop.Gateway.
-func (g *Gateway) RecentPaid(ctx context.Context) ([]shop.PaymentEvent, error) {
-	return g.events(ctx, func(string) bool { return true })
+func (g *Gateway) RecentPaid(ctx context.Context, _ int) (events []shop.PaymentEvent, more bool, err error) {
+	events, err = g.events(ctx, func(string) bool { return true })
+	return events, false, err
 }
 
 func (g *Gateway) events(ctx context.Context, wanted func(string) bool) (events []shop.PaymentEvent, err error) {

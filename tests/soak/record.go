@@ -57,12 +57,11 @@ type rule struct {
 
 // Limits of what must stay as it is.
 const (
-	memoryLimit     = 1.15
-	goroutineLimit  = 1.1
-	connectionLimit = 1.0
-	tableLimit      = 1.2
-	smallTable      = 256 // kB
-	smallCount      = 500 // rows
+	memoryLimit = 1.15
+	openLimit   = 1.1 // of what a pool opens and closes as it is used
+	tableLimit  = 1.2
+	smallTable  = 256 // kB
+	smallCount  = 500 // rows
 )
 
 // grows are the tables that keep history: they grow with the orders or, if so marked,
@@ -79,10 +78,8 @@ func ruleOf(name string) (rule, bool) {
 	switch name {
 	case memory, resident, heap:
 		return rule{ratio: memoryLimit}, true
-	case goroutines, files:
-		return rule{ratio: goroutineLimit}, true
-	case connections:
-		return rule{ratio: connectionLimit}, true
+	case goroutines, files, connections:
+		return rule{ratio: openLimit}, true
 	}
 	for prefix, small := range map[string]float64{sizeOf: smallTable, rowsOf: smallCount} {
 		table, ok := strings.CutPrefix(name, prefix)
