@@ -30,6 +30,8 @@ type Inbox interface {
 	// IdleLanes returns at most limit lanes that have due updates and no worker: first
 	// those that have an urgent one.
 	IdleLanes(ctx context.Context, limit int) (urgent, others []int64, err error)
+	// HastenUpdates has updates tried now whose next try is at most so far away.
+	HastenUpdates(ctx context.Context, within time.Duration) error
 }
 
 // LanesConfig is what Lanes are made of.
@@ -39,8 +41,10 @@ type LanesConfig struct {
 	Holder  string        // names this process; no other may bear it
 	Workers int           // lanes worked at once; default 32
 	Stop    time.Duration // that updates in hand get to finish before they are handed back
-	Logger  *zap.Logger
-	Metrics prometheus.Registerer
+	// Recovered tells that Telegram is back: what failed meanwhile is tried at once.
+	Recovered <-chan struct{}
+	Logger    *zap.Logger
+	Metrics   prometheus.Registerer
 }
 
 const (
@@ -153,9 +157,21 @@ func (l *Lanes) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// sweep wakes what a crash, a full queue or another replica left.
+// sweep wakes what a crash, a full queue or another replica left, and what waited for
+// Telegram to be back.
 func (l *Lanes) sweep(ctx context.Context) {
-	for sleep(ctx, sweepEvery) == nil {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-l.cfg.Recovered:
+			if err := l.cfg.Inbox.HastenUpdates(ctx, maxPause); err != nil {
+				l.cfg.Logger.Warn("updates not hastened", zap.NamedError("err", err)) // they are tried in their time
+			}
+		}
 		urgent, others, err := l.cfg.Inbox.IdleLanes(ctx, sweepBatch)
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("inbox not swept", zap.NamedError("err", err))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -331,6 +332,49 @@ func TestStoppingHandsBackWhatTakesTooLong(t *testing.T) {
 	u, ok, err := s.ClaimUpdate(t.Context(), 1, "b", time.Minute)
 	if !ok || err != nil || u.Attempt != 0 {
 		t.Errorf("the next process does not get it at once: %+v %v %v", u, ok, err)
+	}
+}
+
+// What failed while Telegram was away is tried as soon as it is back, however long the
+// pause between two tries has become.
+func TestWhatFailedIsTriedOnceTelegramIsBack(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	recovered := make(chan struct{})
+	var back atomic.Bool
+	tried, handled := make(chan struct{}, 1), make(chan struct{}, 1)
+	l := bot.NewLanes(bot.LanesConfig{
+		Inbox: s, Holder: "a", Workers: 2, Stop: time.Second, Recovered: recovered,
+		Handle: func(context.Context, shop.Update) error {
+			if !back.Load() {
+				tried <- struct{}{}
+				return shop.Unavailable(errors.New("telegram is away"))
+			}
+			handled <- struct{}{}
+			return nil
+		},
+	})
+	receive(t, s, 1, 1, "message")
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE inbox SET tried_at = now() - interval '1 minute'`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = l.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	l.Wake(1, false)
+	<-tried
+	eventually(t, "the pause", func() bool {
+		var waits bool
+		err := s.Pool().QueryRow(t.Context(), `SELECT run_after > now() + interval '2 seconds' FROM inbox`).Scan(&waits)
+		return err == nil && waits
+	})
+	back.Store(true)
+	began := time.Now()
+	recovered <- struct{}{}
+	<-handled
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("it was tried %s after", took)
 	}
 }
 

@@ -31,9 +31,10 @@ type Config struct {
 
 // Host bounds the calls to one outside host.
 type Host struct {
-	cfg     Config
-	breaker circuitbreaker.CircuitBreaker[any]
-	run     failsafe.Executor[any]
+	cfg       Config
+	breaker   circuitbreaker.CircuitBreaker[any]
+	run       failsafe.Executor[any]
+	recovered chan struct{}
 }
 
 // New returns a Host with cfg's limits; zero values take the defaults.
@@ -43,12 +44,18 @@ func New(cfg Config) *Host {
 	cfg.Wait = orDefault(cfg.Wait, cfg.Timeout)
 	cfg.Failures = orDefault(cfg.Failures, 5)
 	cfg.Pause = orDefault(cfg.Pause, time.Second)
-	h := &Host{cfg: cfg}
+	h := &Host{cfg: cfg, recovered: make(chan struct{}, 1)}
 	h.breaker = circuitbreaker.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool { return err != nil && shop.KindOf(err) == shop.KindUnavailable }).
 		WithFailureThreshold(cfg.Failures).
 		WithSuccessThreshold(1).
 		WithDelay(cfg.Pause).
+		OnClose(func(circuitbreaker.StateChangedEvent) {
+			select {
+			case h.recovered <- struct{}{}:
+			default: // nobody has taken note of the last time
+			}
+		}).
 		Build()
 	places := bulkhead.NewBuilder[any](cfg.AtOnce).WithMaxWaitTime(cfg.Wait).Build()
 	h.run = failsafe.With(h.breaker, places)
@@ -95,6 +102,9 @@ func (h *Host) attempt(ctx context.Context, op string, call func(context.Context
 // Open says whether calls are refused because the host has failed too often: all of
 // them, or all but the one that tries whether it is back.
 func (h *Host) Open() bool { return !h.breaker.IsClosed() }
+
+// Recovered tells one listener that calls are let through again after they were refused.
+func (h *Host) Recovered() <-chan struct{} { return h.recovered }
 
 func classified(err error) bool {
 	_, ok := errors.AsType[*shop.Error](err)

@@ -50,8 +50,8 @@ func TestBreakerOpensOnAFailingHostAndClosesAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if calls != 3 || !h.Open() {
-		t.Errorf("%d calls, open: %v", calls, h.Open())
+	if calls != 3 || !h.Open() || len(h.Recovered()) != 0 {
+		t.Errorf("%d calls, open: %v, told %d times that it is back", calls, h.Open(), len(h.Recovered()))
 	}
 	deadline := time.Now().Add(5 * time.Second)
 	for h.Do(t.Context(), "ask", func(context.Context) error { return nil }) != nil {
@@ -62,8 +62,8 @@ func TestBreakerOpensOnAFailingHostAndClosesAgain(t *testing.T) {
 			return
 		}
 	}
-	if h.Open() {
-		t.Error("still open after a success")
+	if h.Open() || len(h.Recovered()) != 1 {
+		t.Errorf("after a success, open: %v, told %d times that it is back", h.Open(), len(h.Recovered()))
 	}
 }
 

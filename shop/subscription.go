@@ -3,6 +3,7 @@ package shop
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -98,9 +99,14 @@ type Subscriptions interface {
 	DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]UserID, error)
 }
 
-// expireBatch bounds how many subscriptions end in one transaction: it should hold its
-// connection for some ten milliseconds.
-const expireBatch = 100
+const (
+	// expireBatch bounds how many subscriptions end in one transaction: it should hold
+	// its connection for some ten milliseconds.
+	expireBatch = 100
+	// expireLook bounds how many that are due are looked up at once: each look passes
+	// those that have just ended.
+	expireLook = 10 * expireBatch
+)
 
 // ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
 // their removal from the nodes and the word to each are one transaction.
@@ -109,28 +115,48 @@ const expireBatch = 100
 // nodes to others for three times as long as a batch takes.
 func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	for {
-		began := time.Now()
-		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireBatch)
+		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireLook)
 		if err = errors.Join(err, readErr); readErr != nil {
 			return ended, err
 		}
-		n, batchErr := s.expire(ctx, due...)
-		ended += n
-		if batchErr != nil {
-			for _, id := range due {
-				n, oneErr := s.expire(ctx, id)
-				ended, err = ended+n, errors.Join(err, oneErr)
+		for batch := range slices.Chunk(due, expireBatch) {
+			began := time.Now()
+			n, batchErr := s.expireEach(ctx, batch)
+			ended, err = ended+n, errors.Join(err, batchErr)
+			if len(batch) < expireBatch {
+				return ended, err
+			}
+			if waitErr := pause(ctx, 3*time.Since(began)); waitErr != nil {
+				return ended, errors.Join(err, waitErr)
 			}
 		}
-		if err != nil || len(due) < expireBatch {
+		if err != nil || len(due) < expireLook {
 			return ended, err
 		}
-		select {
-		case <-time.After(3 * time.Since(began)):
-		case <-ctx.Done():
-			return ended, Unavailable(context.Cause(ctx))
-		}
 	}
+}
+
+// pause waits, but not beyond ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return Unavailable(context.Cause(ctx))
+	}
+}
+
+// expireEach ends the subscriptions of these users together or, if that fails, one by one.
+func (s *Shop) expireEach(ctx context.Context, ids []UserID) (ended int, err error) {
+	if ended, err = s.expire(ctx, ids...); err == nil {
+		return ended, nil
+	}
+	err = nil // what is wrong with one was wrong with all
+	for _, id := range ids {
+		n, oneErr := s.expire(ctx, id)
+		ended, err = ended+n, errors.Join(err, oneErr)
+	}
+	return ended, err
 }
 
 // expire ends the subscriptions of these users, if they are due.

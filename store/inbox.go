@@ -38,6 +38,13 @@ func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after 
 	return held(n, err)
 }
 
+// HastenUpdates has updates tried now whose next try is at most so far away.
+func (s *Store) HastenUpdates(ctx context.Context, within time.Duration) error {
+	_, err := s.exec(ctx, "hasten updates", `
+		UPDATE inbox SET run_after = now() WHERE state = 'waiting' AND run_after > now() AND run_after <= now() + $1`, within)
+	return err
+}
+
 func held(affected int64, err error) error {
 	if err == nil && affected == 0 {
 		return shop.ErrLaneLost

@@ -174,7 +174,8 @@ func (p *program) buildShop(context.Context) error {
 	p.front = front(p.dialogs)
 	p.lanes = bot.NewLanes(bot.LanesConfig{
 		Inbox: p.dialogs, Handle: p.front.Handle, Holder: p.holder, Stop: stopWorking,
-		Logger: p.log.Named("lanes"), Metrics: p.metrics,
+		Recovered: p.hosts["telegram"].Recovered(),
+		Logger:    p.log.Named("lanes"), Metrics: p.metrics,
 	})
 	if p.workers, err = p.buildWorkers(shopOver(p.work)); err != nil {
 		return err
