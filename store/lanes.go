@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/shop"
@@ -117,12 +116,12 @@ func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 		})
 }
 
-// into returns what adds the rows, each a lane, to a set.
+// into returns what adds the rows, each a number, to a set.
 func into(set map[int64]bool) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-		for _, lane := range found {
-			set[lane] = true
+		for _, n := range found {
+			set[n] = true
 		}
 		return err
 	}
@@ -219,22 +218,27 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 
 // closing is the end of an update.
 type closing struct {
-	id                    int64
+	id int64
+	end
+	closed bool
+	then   *release // nil if the lane is kept
+}
+
+// end is how updates end that end alike.
+type end struct {
 	holder, state, reason string
-	closed                bool
-	then                  *release // nil if the lane is kept
 }
 
 // CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
 // done. It returns shop.ErrLaneLost if holder does not hold the update's lane any more.
 func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
-	return s.close(ctx, &closing{id: id, holder: holder, state: state, reason: reason})
+	return s.close(ctx, &closing{id: id, end: end{holder, state, reason}})
 }
 
 // CloseLane ends an update as CloseUpdate does and gives its lane back as ReleaseLane
 // does, at once.
 func (s *Store) CloseLane(ctx context.Context, lane, id int64, holder, state, reason string) (more bool, err error) {
-	c := &closing{id: id, holder: holder, state: state, reason: reason, then: &release{lane: lane, holder: holder}}
+	c := &closing{id: id, end: end{holder, state, reason}, then: &release{lane: lane, holder: holder}}
 	if err := s.close(ctx, c); err != nil {
 		return false, err
 	}
@@ -251,27 +255,37 @@ func (s *Store) close(ctx context.Context, c *closing) error {
 	return nil
 }
 
-// closeUpdates sends a statement for each, all at once and with one commit. Joined into
-// one statement, they would tempt the planner to walk over all that waits, which is
-// little most of the time; for the same reason they ask for closed_at, not state.
+// closeUpdates ends those that end alike, which are nearly all, in one statement, and all
+// with one commit. The lane's holder is asked for row by row and closed_at instead of
+// state, lest the planner begin with all that is held or waits, which is little most of
+// the time.
 func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
-	var batch pgx.Batch
+	alike := make(map[end][]int64)
 	var releases []*release
 	for _, c := range closings {
-		batch.Queue(`
-			UPDATE inbox SET state = $3, error = $4, closed_at = now()
-			WHERE update_id = $1 AND closed_at IS NULL
-				AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`, c.id, c.holder, c.state, c.reason).
-			Exec(func(tag pgconn.CommandTag) error {
-				c.closed = tag.RowsAffected() == 1
-				return nil
-			})
+		alike[c.end] = append(alike[c.end], c.id)
 		if c.then != nil {
 			releases = append(releases, c.then)
 		}
 	}
+	var batch pgx.Batch
+	closed := make(map[end]map[int64]bool, len(alike))
+	for e, ids := range alike {
+		slices.Sort(ids) // two processes never wait for each other
+		closed[e] = make(map[int64]bool, len(ids))
+		batch.Queue(`
+			UPDATE inbox SET state = $2, error = $3, closed_at = now()
+			WHERE update_id = ANY ($1) AND closed_at IS NULL
+				AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane) = $4
+			RETURNING update_id`, ids, e.state, e.reason, e.holder).
+			Query(into(closed[e]))
+	}
 	queueReleases(&batch, releases)
-	return s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
+	err := s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.SendBatch(ctx, &batch).Close()
 	})
+	for _, c := range closings {
+		c.closed = err == nil && closed[c.end][c.id]
+	}
+	return err
 }
