@@ -101,18 +101,18 @@ type Subscriptions interface {
 
 const (
 	// expireBatch bounds how many subscriptions end in one transaction: it should hold
-	// its connection for some ten milliseconds.
-	expireBatch = 100
+	// its connection for a few milliseconds.
+	expireBatch = 50
 	// expireLook bounds how many that are due are looked up at once: each look passes
 	// those that have just ended.
-	expireLook = 10 * expireBatch
+	expireLook = 20 * expireBatch
 )
 
 // ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
 // their removal from the nodes and the word to each are one transaction.
 // It returns how many it ended, and may be repeated safely; one that fails does not
 // keep the others from their end. Between two batches it leaves the database and the
-// nodes to others for three times as long as a batch takes.
+// nodes to others for twice as long as a batch takes.
 func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 	for {
 		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireLook)
@@ -126,7 +126,7 @@ func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
 			if len(batch) < expireBatch {
 				return ended, err
 			}
-			if waitErr := pause(ctx, 3*time.Since(began)); waitErr != nil {
+			if waitErr := pause(ctx, 2*time.Since(began)); waitErr != nil {
 				return ended, errors.Join(err, waitErr)
 			}
 		}
