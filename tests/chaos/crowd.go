@@ -44,8 +44,9 @@ func newCrowd(w *sandbox.World) *crowd {
 }
 
 // run begins every act at its moment, and returns when all have ended: when they are
-// done, or with ctx.
-func (c *crowd) run(ctx context.Context, began time.Time, acts []act) {
+// done, or with ctx. An act that had to wait for a place until the load was over is not
+// begun.
+func (c *crowd) run(ctx context.Context, began time.Time, length time.Duration, acts []act) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	for _, a := range acts {
@@ -53,6 +54,9 @@ func (c *crowd) run(ctx context.Context, began time.Time, acts []act) {
 			return
 		}
 		c.places <- struct{}{}
+		if time.Since(began) > length {
+			return
+		}
 		c.count(1)
 		all.Go(func() {
 			defer func() { c.count(-1); <-c.places }()

@@ -138,7 +138,7 @@ func (r *run) play(ctx context.Context) {
 	watching, stopWatching := context.WithCancel(ctx)
 	var acts, watch sync.WaitGroup
 	watch.Go(func() { r.progress(watching, began) })
-	acts.Go(func() { r.crowd.run(acting, began, r.plan.acts) })
+	acts.Go(func() { r.crowd.run(acting, began, r.plan.length, r.plan.acts) })
 	r.wreck.run(ctx, r.plan.faults)
 	sleepUntil(ctx, began.Add(r.plan.length))
 	if err := r.wreck.mendAll(ctx); err != nil {
