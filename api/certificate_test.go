@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sallyport/api"
 )
 
@@ -170,7 +172,7 @@ func TestHealthSaysHowTheCertificateIs(t *testing.T) {
 		{"of a short life, in its last sixth", until(6*aDay, aDay/2), nil, api.Finding{State: "degraded", Code: "certificate_late", Reason: "0 days left"}},
 		{"ended", until(90*aDay, -aDay), trouble, api.Finding{State: "fail", Code: "certificate_ended", Reason: "ended at 2026-11-20T12:00:00Z; last error: the CA is down"}},
 	} {
-		if got := api.LookAtCertificate(shown{cert: c.cert, trouble: c.trouble}, now); got != c.want {
+		if got := api.LookAtCertificate(shown{cert: c.cert, trouble: c.trouble}, now); !cmp.Equal(got, c.want) {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 	}

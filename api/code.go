@@ -32,7 +32,7 @@ const (
 )
 
 // Codes returns every code that says that something is wrong; of one component, the
-// worst first: while it is found, those after it are not looked for.
+// worst first.
 func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
@@ -43,8 +43,23 @@ func Codes() []string {
 	}
 }
 
-// hides says whether finding the code worse leaves unknown whether the code holds.
-func hides(worse, code string) bool {
-	rank := slices.Index(Codes(), worse)
-	return worse == CodeUnknown || rank >= 0 && rank < slices.Index(Codes(), code)
+// rank orders the codes, the worst first.
+func rank(code string) int { return slices.Index(Codes(), code) }
+
+// hides says whether nobody can know of a code while found is: it was not asked for.
+func hides(found, code string) bool {
+	switch found {
+	case CodeUnknown:
+		return true
+	case CodeJobsUncounted:
+		return code == CodeJobsLate || code == CodeJobsIdle || code == CodeJobsDead
+	case CodeTelegramUnreachable:
+		return code == CodeTelegramRefused
+	case CodeCryptoPayDown:
+		return code == CodeCryptoPayRefused
+	case CodeNodeUnreachable:
+		return code == CodeNodeStale
+	default:
+		return false
+	}
 }

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,9 +22,30 @@ const (
 
 // Finding is what a probe found of one component.
 type Finding struct {
-	State  string
-	Code   string // what is wrong, as docs/operations.md explains it; empty if nothing is
-	Reason string // short, and never a secret
+	State  string    `json:"status"`
+	Code   string    `json:"code,omitempty"`   // what is wrong, as docs/operations.md explains it; empty if nothing is
+	Reason string    `json:"reason,omitempty"` // short, and never a secret
+	Also   []Finding `json:"also,omitempty"`   // what else is wrong with it
+}
+
+// Together returns one finding of what was found of one component: what is worst, and
+// in Also whatever else is wrong.
+func Together(found ...Finding) Finding {
+	wrong := slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return f.State == StateOK })
+	if len(wrong) == 0 {
+		return found[0]
+	}
+	slices.SortStableFunc(wrong, func(a, b Finding) int { return cmp.Compare(rank(a.Code), rank(b.Code)) })
+	first := wrong[0]
+	first.Also = append(first.Also, wrong[1:]...)
+	return first
+}
+
+// All returns the finding and what else is wrong, each by itself.
+func (f Finding) All() []Finding {
+	all := append([]Finding{f}, f.Also...)
+	all[0].Also = nil
+	return all
 }
 
 // Probe looks at components together. It is called at most once at a time.
@@ -36,9 +59,8 @@ type Probe struct {
 
 // Component is what the report says of one component.
 type Component struct {
-	State       string  `json:"status"`
-	Code        string  `json:"code,omitempty"`
-	Reason      string  `json:"reason,omitempty"`
+	Finding
+
 	LastSuccess string  `json:"last_success,omitempty"`
 	AgeSeconds  float64 `json:"last_success_age_seconds,omitempty"`
 }
@@ -186,16 +208,18 @@ func (w *watched) describe(r *Report, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, name := range w.Names {
-		c := Component{State: w.found[i].State, Code: w.found[i].Code, Reason: w.found[i].Reason}
+		c := Component{Finding: w.found[i]}
 		if late {
-			c = Component{State: StateFail, Code: w.Silent, Reason: "no answer for " + time.Since(w.started).Round(100*time.Millisecond).String()}
+			c.Finding = Finding{State: StateFail, Code: w.Silent, Reason: "no answer for " + time.Since(w.started).Round(100*time.Millisecond).String()}
 		}
 		if !w.success[i].IsZero() {
 			c.LastSuccess = w.success[i].UTC().Format(time.RFC3339Nano)
 			c.AgeSeconds = time.Since(w.success[i]).Seconds()
 		}
 		r.Components[name] = c
-		r.State = worse(r.State, c.State, w.Critical)
+		for _, f := range c.All() {
+			r.State = worse(r.State, f.State, w.Critical)
+		}
 	}
 }
 

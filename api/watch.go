@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -166,16 +167,20 @@ func (w *Watch) forget() {
 // see brings what is known in line with a report.
 func (w *Watch) see(r Report, now time.Time) {
 	for name, c := range r.Components {
-		if c.State != StateOK && c.Code != CodeUnknown {
-			w.found(key{name, c.Code}, c.Reason, now)
+		for _, f := range c.All() {
+			if f.State != StateOK && f.Code != CodeUnknown {
+				w.found(key{name, f.Code}, f.Reason, now)
+			}
 		}
 	}
 	for k, s := range w.state {
-		code := r.Components[k.component].Code
+		shown := r.Components[k.component].All()
 		switch {
-		case code == CodeUnknown && !s.well.IsZero():
-			s.well = now // that nobody knows is not that it is well
-		case code == k.code || hides(code, k.code):
+		case slices.ContainsFunc(shown, func(f Finding) bool { return f.Code == k.code }):
+		case slices.ContainsFunc(shown, func(f Finding) bool { return hides(f.Code, k.code) }):
+			if !s.well.IsZero() {
+				s.well = now // that nobody knows is not that it is well
+			}
 		case s.well.IsZero():
 			s.well = now
 		case !s.told && !s.owed && now.Sub(s.well) >= w.cfg.Lasts:

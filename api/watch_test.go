@@ -91,7 +91,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, paper: &paper{open: make(map[string]api.Incident)}, duty: true, now: map[string]api.Component{"node:a": {State: api.StateOK}}}
+	s := &scene{t: t, paper: &paper{open: make(map[string]api.Incident)}, duty: true, now: map[string]api.Component{"node:a": {Finding: api.Finding{State: api.StateOK}}}}
 	s.start()
 	return s
 }
@@ -124,7 +124,18 @@ func (s *scene) start() {
 func (s *scene) is(name, state, code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now[name] = api.Component{State: state, Code: code, Reason: "because"}
+	s.now[name] = api.Component{Finding: api.Finding{State: state, Code: code, Reason: "because"}}
+}
+
+// has sets everything that is wrong with a component.
+func (s *scene) has(name string, codes ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := make([]api.Finding, len(codes))
+	for i, code := range codes {
+		found[i] = api.Finding{State: api.StateDegraded, Code: code, Reason: "because"}
+	}
+	s.now[name] = api.Component{Finding: api.Together(found...)}
 }
 
 // tells waits until exactly these lines were told.
@@ -334,19 +345,44 @@ func TestTellingDoesNotHoldUpLooking(t *testing.T) {
 	}
 }
 
-// Of a component only the worst is found: what it hides is neither over nor begins anew.
-func TestWhatAWorseFindingHidesGoesOn(t *testing.T) {
+// Each thing that is wrong with a component begins and ends by itself, whatever else is.
+func TestEverythingThatIsWrongIsAnIncidentOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.is("payments", api.StateDegraded, api.CodePaymentsFlagged)
-	s.tells("begins payments payments_flagged: because")
-	s.is("payments", api.StateDegraded, api.CodePaymentsUndelivered)
-	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because")
-	s.is("payments", api.StateDegraded, api.CodePaymentsFlagged)
-	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because", "ends payments payments_undelivered")
+	s.has("payments", api.CodePaymentsUndelivered)
+	told := []string{"begins payments payments_undelivered: because"}
+	s.tells(told...)
+	for _, step := range []struct {
+		wrong []string
+		says  string
+	}{
+		{[]string{api.CodePaymentsUndelivered, api.CodePaymentsFlagged}, "begins payments payments_flagged: because"},
+		{[]string{api.CodePaymentsFlagged}, "ends payments payments_undelivered"},
+		{[]string{api.CodePaymentsUndelivered, api.CodePaymentsFlagged}, "begins payments payments_undelivered: because"},
+		{[]string{api.CodePaymentsUndelivered}, "ends payments payments_flagged"},
+	} {
+		s.has("payments", step.wrong...)
+		told = append(told, step.says)
+		s.tells(told...)
+	}
 	s.is("payments", api.StateOK, "")
-	s.tells("begins payments payments_flagged: because", "begins payments payments_undelivered: because", "ends payments payments_undelivered",
-		"ends payments payments_flagged")
+	s.tells(append(told, "ends payments payments_undelivered")...)
+}
+
+// While a node does not answer nobody knows whether its users are right.
+func TestWhatCannotBeAskedForGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("node:a", api.StateDegraded, api.CodeNodeStale)
+	s.tells("begins node:a node_stale: because")
+	s.is("node:a", api.StateFail, api.CodeNodeUnreachable)
+	told := []string{"begins node:a node_stale: because", "begins node:a node_unreachable: because"}
+	s.tells(told...)
+	s.is("node:a", api.StateDegraded, api.CodeNodeStale)
+	told = append(told, "ends node:a node_unreachable")
+	s.tells(told...)
+	s.is("node:a", api.StateOK, "")
+	s.tells(append(told, "ends node:a node_stale")...)
 }
 
 func TestLastSaysNothingOnceLooksAreMissed(t *testing.T) {

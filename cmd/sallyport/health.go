@@ -100,14 +100,16 @@ func ask(ctx context.Context, c config, listen, page string) (body []byte, statu
 	return body, resp.StatusCode, nil
 }
 
-// printReport prints one line for each component.
+// printReport prints one line for each component that is well, and one for each thing
+// that is wrong with another.
 func printReport(out io.Writer, report api.Report) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "%s\tsallyport\t%s\n", report.State, report.Version)
 	for _, name := range slices.Sorted(maps.Keys(report.Components)) {
-		component := report.Components[name]
-		words := []string{component.Code, component.Reason}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", component.State, name, strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ": "))
+		for _, found := range report.Components[name].All() {
+			words := []string{found.Code, found.Reason}
+			fmt.Fprintf(table, "%s\t%s\t%s\n", found.State, name, strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), ": "))
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

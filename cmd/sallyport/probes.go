@@ -148,15 +148,21 @@ func degraded(code, reason string, args ...any) api.Finding {
 	return api.Finding{State: api.StateDegraded, Code: code, Reason: fmt.Sprintf(reason, args...)}
 }
 
-func inboxFinding(v store.Vitals) api.Finding {
-	switch {
-	case v.OldestUpdate > lateInbox:
-		return degraded(api.CodeInboxLate, "%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second))
-	case v.DeadUpdates+v.DeadLetters > 0:
-		return degraded(api.CodeInboxDead, "%d updates and %d deliveries were put aside", v.DeadUpdates, v.DeadLetters)
-	default:
+// degradedIf is degraded if something is so, and else that all is well.
+func degradedIf(so bool, code, reason string, args ...any) api.Finding {
+	if !so {
 		return api.Finding{State: api.StateOK}
 	}
+	return degraded(code, reason, args...)
+}
+
+func inboxFinding(v store.Vitals) api.Finding {
+	return api.Together(
+		degradedIf(v.OldestUpdate > lateInbox,
+			api.CodeInboxLate, "%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second)),
+		degradedIf(v.DeadUpdates+v.DeadLetters > 0,
+			api.CodeInboxDead, "%d updates and %d deliveries were put aside", v.DeadUpdates, v.DeadLetters),
+	)
 }
 
 func jobsFinding(v store.Vitals) api.Finding {
@@ -166,25 +172,17 @@ func jobsFinding(v store.Vitals) api.Finding {
 		all.Oldest = max(all.Oldest, job.Oldest)
 		all.Dead += job.Dead
 	}
-	switch {
-	case all.Oldest > lateJobs:
-		return degraded(api.CodeJobsLate, "%d jobs are owed, the oldest for %s", all.Waiting, all.Oldest.Round(time.Second))
-	case len(v.IdleJobs) > 0:
-		return degraded(api.CodeJobsIdle, "no success for long: %s", strings.Join(v.IdleJobs, ", "))
-	case all.Dead > 0:
-		return degraded(api.CodeJobsDead, "%d jobs were given up in the last day", all.Dead)
-	default:
-		return api.Finding{State: api.StateOK}
-	}
+	return api.Together(
+		degradedIf(all.Oldest > lateJobs, api.CodeJobsLate, "%d jobs are owed, the oldest for %s", all.Waiting, all.Oldest.Round(time.Second)),
+		degradedIf(len(v.IdleJobs) > 0, api.CodeJobsIdle, "no success for long: %s", strings.Join(v.IdleJobs, ", ")),
+		degradedIf(all.Dead > 0, api.CodeJobsDead, "%d jobs were given up in the last day", all.Dead),
+	)
 }
 
 func paymentsFinding(v store.Vitals) api.Finding {
-	switch {
-	case v.Undelivering > lateDelivery:
-		return degraded(api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second))
-	case v.FlaggedPayments > 0:
-		return degraded(api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments)
-	default:
-		return api.Finding{State: api.StateOK}
-	}
+	return api.Together(
+		degradedIf(v.Undelivering > lateDelivery,
+			api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second)),
+		degradedIf(v.FlaggedPayments > 0, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),
+	)
 }

@@ -4,9 +4,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"sallyport/api"
 	"sallyport/store"
 )
+
+func also(first api.Finding, others ...api.Finding) api.Finding {
+	first.Also = others
+	return first
+}
 
 func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 	t.Parallel()
@@ -18,7 +25,7 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		{"an idle inbox", inboxFinding(store.Vitals{}), api.Finding{State: api.StateOK}},
 		{
 			"a late inbox", inboxFinding(store.Vitals{WaitingUpdates: 3, OldestUpdate: time.Minute, DeadUpdates: 1}),
-			degraded(api.CodeInboxLate, "3 updates wait, the oldest for 1m0s"),
+			also(degraded(api.CodeInboxLate, "3 updates wait, the oldest for 1m0s"), degraded(api.CodeInboxDead, "1 updates and 0 deliveries were put aside")),
 		},
 		{
 			"an inbox that gave up", inboxFinding(store.Vitals{DeadUpdates: 1, DeadLetters: 2}),
@@ -37,15 +44,26 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 			"jobs given up", jobsFinding(store.Vitals{Jobs: map[string]store.JobVitals{"notify": {Dead: 1}}}),
 			degraded(api.CodeJobsDead, "1 jobs were given up in the last day"),
 		},
+		{
+			"everything that jobs can be",
+			jobsFinding(store.Vitals{IdleJobs: []string{"clean_up"}, Jobs: map[string]store.JobVitals{"notify": {Waiting: 1, Oldest: time.Hour, Dead: 2}}}),
+			also(
+				degraded(api.CodeJobsLate, "1 jobs are owed, the oldest for 1h0m0s"),
+				degraded(api.CodeJobsIdle, "no success for long: clean_up"), degraded(api.CodeJobsDead, "2 jobs were given up in the last day"),
+			),
+		},
 		{"payments in order", paymentsFinding(store.Vitals{Undelivered: 1, Undelivering: time.Second}), api.Finding{State: api.StateOK}},
 		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), degraded(api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
 		{
 			"a customer who waits", paymentsFinding(store.Vitals{FlaggedPayments: 2, Undelivered: 3, Undelivering: time.Hour}),
-			degraded(api.CodePaymentsUndelivered, "3 orders are paid and not delivered, the oldest for 1h0m0s"),
+			also(
+				degraded(api.CodePaymentsUndelivered, "3 orders are paid and not delivered, the oldest for 1h0m0s"),
+				degraded(api.CodePaymentsFlagged, "2 payments are flagged for an operator"),
+			),
 		},
 	} {
-		if c.got != c.want {
-			t.Errorf("%s: %+v", c.name, c.got)
+		if diff := cmp.Diff(c.want, c.got); diff != "" {
+			t.Errorf("%s (+):\n%s", c.name, diff)
 		}
 	}
 }

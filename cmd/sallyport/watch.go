@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -109,11 +110,9 @@ func (c *vitalsCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.program.watch != nil {
 		for name, component := range c.program.watch.Last().Components {
-			code := component.Code
-			if code == "" {
-				code = component.State
+			for _, found := range component.All() {
+				send(d.component, map[string]float64{api.StateDegraded: 1, api.StateFail: 2}[found.State], name, cmp.Or(found.Code, found.State))
 			}
-			send(d.component, map[string]float64{api.StateDegraded: 1, api.StateFail: 2}[component.State], name, code)
 		}
 	}
 	seen := c.program.vitals.Load()

@@ -235,7 +235,10 @@ func (s *scene) until(what string, done func() bool) {
 }
 
 // component is what /healthz says of one.
-type component struct{ Status, Code, Reason string }
+type component struct {
+	Status, Code, Reason string
+	Also                 []component
+}
 
 // health asks /healthz.
 func (s *scene) health() map[string]component {
@@ -253,7 +256,7 @@ func (s *scene) health() map[string]component {
 // shows says whether /healthz shows the code.
 func (s *scene) shows(code string) bool {
 	for _, c := range s.health() {
-		if c.Code == code {
+		if slices.ContainsFunc(append(c.Also, c), func(c component) bool { return c.Code == code }) {
 			return true
 		}
 	}
