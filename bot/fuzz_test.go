@@ -35,6 +35,8 @@ func (ledger) User(_ context.Context, id shop.UserID) (shop.User, error) {
 
 func (ledger) SetLanguage(context.Context, shop.UserID, shop.Language) error { return nil }
 func (ledger) SetReachable(context.Context, shop.UserID, bool) error         { return nil }
+func (ledger) Miss(context.Context, shop.UserID) (bool, error)               { return true, nil }
+func (ledger) Told(context.Context, shop.UserID) error                       { return nil }
 
 func (ledger) PlaceOrder(_ context.Context, fresh shop.Order, _ func(shop.Order) (bool, error), _ []shop.Job) (shop.Order, error) {
 	return fresh, nil

@@ -49,6 +49,9 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 
 // refresh brings the order's screen up to date, if the customer still looks at it.
 func (m *Messenger) refresh(ctx context.Context, paint painter, msg shop.Message) error {
+	if msg.Order.ID == (shop.OrderID{}) {
+		return nil
+	}
 	screen := paint.order(orderView{
 		order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice,
 		waiting: msg.Profile.Subscription.Status == shop.SubscriptionWaiting,

@@ -18,7 +18,7 @@ const convergeRounds = 4
 // will follow, and the time they wait is not theirs to lose.
 func (s *Shop) Converge(ctx context.Context, id UserID) error {
 	sub, err := s.store.Subscription(ctx, id)
-	for round := 0; err == nil && round < convergeRounds; round++ {
+	for round := 0; err == nil && sub.Status != SubscriptionNew && round < convergeRounds; round++ {
 		reached, failed := s.tellNodes(ctx, sub)
 		if sub.Granted() && reached == "" {
 			return errors.Join(failed, s.store.ChangeSubscription(ctx, id, tellDelay))

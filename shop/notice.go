@@ -17,11 +17,14 @@ const (
 	NoticeReady   Notice = "ready"   // what they paid for works now
 	NoticeDelayed Notice = "delayed" // paid; access will follow
 	NoticeExpired Notice = "expired" // access has ended
+	NoticeMissed  Notice = "missed"  // where they stand, after notices that could not be sent
 )
 
 // Awaited says whether the customer waits for it, so that it goes before what nobody
 // asked for.
-func (n Notice) Awaited() bool { return n == NoticeInvoice || n == NoticeReady }
+func (n Notice) Awaited() bool {
+	return n == NoticeInvoice || n == NoticeReady || n == NoticeMissed
+}
 
 // Message is a notice with all that its text needs.
 type Message struct {
@@ -42,41 +45,64 @@ type Messenger interface {
 }
 
 // Notify tells the customer what still holds. A customer who has blocked the bot is
-// noted as such, and told nothing until they come back.
+// noted as such, and told nothing until they come back: then, where they stand.
 func (s *Shop) Notify(ctx context.Context, n Notify) error {
 	m, err := s.message(ctx, n)
-	if err != nil || !n.Notice.holds(m.Profile.Subscription) {
+	if err != nil || !m.holds() {
 		return err
 	}
 	if !m.Profile.User.Reachable {
-		return s.keepForReturn(ctx, n)
+		kept, err := s.keepForReturn(ctx, n)
+		if err != nil || kept {
+			return err
+		}
 	}
 	err = s.messenger.Tell(ctx, m)
-	if err != nil && KindOf(err) == KindForbidden {
-		return errors.Join(s.store.SetReachable(ctx, n.UserID, false), s.keepForReturn(ctx, n))
+	switch {
+	case err == nil && n.Notice == NoticeMissed:
+		return s.store.Told(ctx, n.UserID)
+	case err == nil || KindOf(err) != KindForbidden:
+		return err
+	}
+	if err := s.store.SetReachable(ctx, n.UserID, false); err != nil {
+		return err
+	}
+	kept, err := s.keepForReturn(ctx, n)
+	if err == nil && !kept {
+		return Unavailable(errors.New("the customer has come back meanwhile"))
 	}
 	return err
 }
 
-// keepForReturn sees that a key which could not be sent is sent when the customer
-// comes back; their profile shows all else.
-func (s *Shop) keepForReturn(ctx context.Context, n Notify) error {
-	if n.Notice != NoticeReady {
-		return nil
+// keepForReturn sees that a customer who has blocked the bot is told where they stand
+// when they come back. It reports false if they have come back already.
+func (s *Shop) keepForReturn(ctx context.Context, n Notify) (bool, error) {
+	if n.Notice == NoticeInvoice { // they will look at the order, or it will close
+		return true, nil
 	}
-	return s.store.Undeliver(ctx, n.OrderID)
+	return s.store.Miss(ctx, n.UserID)
 }
 
-// holds says whether what the notice says is still true: it may have waited long.
-func (n Notice) holds(sub Subscription) bool {
-	switch n {
+// holds says whether what the message says is still true: it may have waited long.
+func (m Message) holds() bool {
+	switch m.Notice {
 	case NoticeDelayed:
-		return sub.Status == SubscriptionWaiting
+		return m.Profile.Subscription.Status == SubscriptionWaiting
 	case NoticeExpired:
-		return sub.Status == SubscriptionExpired
-	default:
+		return m.Profile.Subscription.Status == SubscriptionExpired
+	case NoticeReady, NoticeInvoice:
 		return true
+	default:
+		return false
 	}
+}
+
+// standing returns the notice that says where the customer stands; none if they have
+// never bought.
+func (s Subscription) standing() Notice {
+	return map[SubscriptionStatus]Notice{
+		SubscriptionWaiting: NoticeDelayed, SubscriptionActive: NoticeReady, SubscriptionExpired: NoticeExpired,
+	}[s.Status]
 }
 
 func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
@@ -88,6 +114,12 @@ func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
 		return cmp.Compare(rank(a.Node == n.Node), rank(b.Node == n.Node))
 	})
 	m := Message{Notice: n.Notice, Profile: profile}
+	if n.Notice == NoticeMissed {
+		m.Notice = ""
+		if profile.User.Missed {
+			m.Notice = profile.Subscription.standing()
+		}
+	}
 	if n.OrderID == (OrderID{}) {
 		return m, nil
 	}

@@ -90,9 +90,6 @@ type Subscriptions interface {
 	// user's paid orders delivered; each that was not so before gets the job
 	// that announce returns, in the same transaction.
 	Deliver(ctx context.Context, id UserID, arrive func(Subscription) Subscription, announce func(OrderID) Job) error
-	// Undeliver takes back that a paid order was delivered: the customer has not
-	// got the key.
-	Undeliver(ctx context.Context, id OrderID) error
 	// WaitingUsers returns at most limit users who paid and still wait.
 	WaitingUsers(ctx context.Context, limit int) ([]UserID, error)
 	// DueSubscriptions returns at most limit users whose subscription is due.

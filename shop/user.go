@@ -28,6 +28,7 @@ type User struct {
 	Language  Language // a guess until LanguageChosen
 	Chosen    bool     // the customer has been asked for their language
 	Reachable bool     // false once they have blocked the bot, until they write again
+	Missed    bool     // they could not be told something since, and are told when they are back
 	CreatedAt time.Time
 }
 
@@ -42,17 +43,22 @@ type Users interface {
 	SetLanguage(ctx context.Context, id UserID, language Language) error
 	// SetReachable records whether messages get through to the customer.
 	SetReachable(ctx context.Context, id UserID, reachable bool) error
+	// Miss notes that a customer who cannot be reached could not be told something. It
+	// reports false, and notes nothing, if they can be reached.
+	Miss(ctx context.Context, id UserID) (bool, error)
+	// Told notes that a customer who can be reached has missed nothing any more.
+	Told(ctx context.Context, id UserID) error
 }
 
 // Enter returns the customer who has just written to us, created if new. The
-// language of their client is a first guess. Who comes back after having blocked us
-// gets the key that could not be sent meanwhile.
+// language of their client is a first guess. Who comes back after having blocked us is
+// told what could not be told meanwhile.
 func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (User, error) {
 	user, back, err := s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage))
-	if err != nil || !back {
+	if err != nil || !back || !user.Missed {
 		return user, err
 	}
-	return user, s.store.Enqueue(ctx, ConvergeUser{UserID: id})
+	return user, s.store.Enqueue(ctx, Notify{UserID: id, Notice: NoticeMissed})
 }
 
 // LanguageOf returns the language to answer in: the customer's own, or a guess if it

@@ -170,12 +170,6 @@ func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Su
 	return err
 }
 
-// Undeliver takes back that a paid order was delivered.
-func (s *Store) Undeliver(ctx context.Context, id shop.OrderID) error {
-	_, err := s.exec(ctx, "undeliver", `UPDATE orders SET delivered_at = NULL WHERE id = $1`, id.UUID)
-	return err
-}
-
 // WaitingUsers returns at most limit users who paid and still wait.
 func (s *Store) WaitingUsers(ctx context.Context, limit int) ([]shop.UserID, error) {
 	return s.userIDs(ctx, "waiting users", `

@@ -20,14 +20,14 @@ func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Langua
 	u, err = s.user(ctx, "enter user", `
 		INSERT INTO users (id, language) VALUES ($1, $2)
 		ON CONFLICT (id) DO UPDATE SET reachable = true
-		RETURNING id, language, chosen, reachable, created_at`, id, guess)
+		RETURNING id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at`, id, guess)
 	return u, known && err == nil, err
 }
 
 // User returns the user, or ErrNotFound.
 func (s *Store) User(ctx context.Context, id shop.UserID) (shop.User, error) {
 	return s.user(ctx, "read user", `
-		SELECT id, language, chosen, reachable, created_at FROM users WHERE id = $1`, id)
+		SELECT id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at FROM users WHERE id = $1`, id)
 }
 
 func (s *Store) user(ctx context.Context, op, sql string, args ...any) (u shop.User, err error) {
@@ -49,6 +49,20 @@ func (s *Store) SetLanguage(ctx context.Context, id shop.UserID, language shop.L
 func (s *Store) SetReachable(ctx context.Context, id shop.UserID, reachable bool) error {
 	_, err := s.exec(ctx, "set reachable", `
 		UPDATE users SET reachable = $2 WHERE id = $1 AND reachable <> $2`, id, reachable)
+	return err
+}
+
+// Miss notes that a customer who cannot be reached could not be told something. It
+// reports false, and notes nothing, if they can be reached.
+func (s *Store) Miss(ctx context.Context, id shop.UserID) (bool, error) {
+	n, err := s.exec(ctx, "miss notice", `
+		UPDATE users SET missed_at = coalesce(missed_at, now()) WHERE id = $1 AND NOT reachable`, id)
+	return n == 1, err
+}
+
+// Told notes that a customer who can be reached has missed nothing any more.
+func (s *Store) Told(ctx context.Context, id shop.UserID) error {
+	_, err := s.exec(ctx, "told", `UPDATE users SET missed_at = NULL WHERE id = $1 AND reachable`, id)
 	return err
 }
 

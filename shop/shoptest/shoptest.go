@@ -27,6 +27,7 @@ type Node struct {
 	users map[shop.AccessID]shop.Access
 	boot  time.Time
 	first func() // called once before the next Absent
+	gone  int    // how often Absent was asked
 }
 
 // NewNode returns a node that is up and empty.
@@ -95,12 +96,19 @@ func (n *Node) Ensure(ctx context.Context, a shop.Access) error {
 func (n *Node) Absent(ctx context.Context, id shop.AccessID) error {
 	n.mu.Lock()
 	first := n.first
-	n.first = nil
+	n.first, n.gone = nil, n.gone+1
 	n.mu.Unlock()
 	if first != nil {
 		first()
 	}
 	return n.do(ctx, func() { delete(n.users, id) })
+}
+
+// Absences returns how often the node was asked to refuse somebody.
+func (n *Node) Absences() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gone
 }
 
 // List implements shop.Node.
