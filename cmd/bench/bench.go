@@ -23,6 +23,7 @@ type size struct {
 	rounds  int           // of each figure; the median counts
 	warm    time.Duration // before each round
 	round   time.Duration
+	least   int64 // answers that each round counts, however long it takes
 	buys    int   // customers who pay and connect
 	orders  int   // that are paid by callbacks
 	scales  []int // subscriptions for the workers
@@ -32,11 +33,11 @@ type size struct {
 
 func sizeOf(c allCommand) size {
 	s := size{
-		rounds: 3, warm: 200 * time.Millisecond, round: time.Second,
+		rounds: 3, warm: 200 * time.Millisecond, round: time.Second, least: 200,
 		buys: 20, orders: 1000, scales: []int{1000, 10_000, 100_000}, leavers: 100_000, starts: 3,
 	}
 	if c.Tiny {
-		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, buys: 1, orders: 20, scales: []int{100, 200}, leavers: 200, starts: 1}
+		s = size{rounds: 1, warm: 10 * time.Millisecond, round: 200 * time.Millisecond, least: 20, buys: 1, orders: 20, scales: []int{100, 200}, leavers: 200, starts: 1}
 	}
 	return s
 }

@@ -23,8 +23,8 @@ const (
 	buyRate = 10
 	// firstCustomer is the first of those who buy by themselves.
 	firstCustomer = 5001
-	// tryLimit is that of one try to reach the internet: a server that does not know
-	// the key leaves a client waiting.
+	// tryLimit is that of the first try to reach the internet: a server that does not know
+	// the key leaves a client waiting. Each further try may take twice as long.
 	tryLimit = 500 * time.Millisecond
 )
 
@@ -119,16 +119,17 @@ func (p *purchase) pay(ctx context.Context, due time.Time, world sandbox.Ready) 
 	if err != nil {
 		return err
 	}
-	for err = errors.New("not tried"); err != nil && ctx.Err() == nil; {
-		err = fetch(ctx, device, world.InternetURL)
+	err = errors.New("not tried")
+	for limit := tryLimit; err != nil && ctx.Err() == nil; limit *= 2 {
+		err = fetch(ctx, device, world.InternetURL, limit)
 	}
 	p.connects = time.Since(due)
 	return errors.Join(err, device.Stop()) //nolint:contextcheck // ctx may have ended
 }
 
 // fetch gets the page behind the tunnel, once.
-func fetch(ctx context.Context, device *client.Client, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+func fetch(ctx context.Context, device *client.Client, address string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {

@@ -76,7 +76,7 @@ func (b *bench) each(ctx context.Context, roles []role, measure func(addr string
 // saturated sends as fast as the target answers.
 func (b *bench) saturated(ctx context.Context, where string, conns int, roles []role) error {
 	found, err := b.each(ctx, roles, func(addr string) (outcome, error) {
-		l := &load{addr: addr, conns: conns, warm: b.warm, lasts: b.round, requests: presses}
+		l := &load{addr: addr, conns: conns, warm: b.warm, lasts: b.round, least: b.least, requests: presses}
 		return l.closed(ctx)
 	})
 	if err != nil {

@@ -53,8 +53,14 @@ func TestEverythingIsMeasured(t *testing.T) {
 	for _, table := range r.Tables {
 		got = append(got, table.Title)
 		for _, row := range table.Rows {
-			if len(row.Values) != len(table.Columns) || row.Values[0] <= 0 {
+			if len(row.Values) != len(table.Columns) {
 				t.Errorf("%s, %s: %v, want a figure for each of %v", table.Title, row.Name, row.Values, table.Columns)
+				continue
+			}
+			for i, column := range table.Columns {
+				if v := row.Values[i]; v <= 0 && column != "refused" && (v != none || i == 0) {
+					t.Errorf("%s, %s: %v %s", table.Title, row.Name, v, column)
+				}
 			}
 		}
 	}
@@ -102,6 +108,30 @@ func TestQuantilesAndMedians(t *testing.T) {
 	}
 	if got := median([]float64{9, 1, 2}); got != 2 {
 		t.Errorf("median %v", got)
+	}
+}
+
+// TestASpanLastsUntilEnoughCount: a machine may be so slow that nothing is answered in
+// the time that was meant for it.
+func TestASpanLastsUntilEnoughCount(t *testing.T) {
+	t.Parallel()
+	s := newSpan(time.Second, time.Second, 2)
+	at := func(seconds float64) time.Time { return s.begin.Add(time.Duration(seconds * float64(time.Second))) }
+	if s.counts(at(-0.5), at(0.5)) {
+		t.Error("an answer counts to what was sent before the beginning")
+	}
+	if !s.open(at(1.5)) || !s.counts(at(0.5), at(3)) || !s.open(at(3.5)) || !s.counts(at(3), at(4)) {
+		t.Error("it is over with too few")
+	}
+	if s.open(at(4)) || s.counts(at(3), at(4.5)) {
+		t.Error("it is not over with enough")
+	}
+	o, err := s.outcome([]time.Duration{2500 * time.Millisecond, time.Second}, 0)
+	if err != nil || o.rate != 0.5 || o.times[0] != time.Second {
+		t.Errorf("got %+v, %v; want 2 answers in 4 seconds", o, err)
+	}
+	if o, err = s.outcome([]time.Duration{time.Second}, 7); err == nil {
+		t.Errorf("too little was measured, and it is %+v", o)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -46,32 +45,29 @@ func (b *bench) reply(ctx context.Context) error {
 // press is answered, and each time as another person.
 func (b *bench) saturatedReplies(ctx context.Context, addr string) (outcome, error) {
 	l := &load{addr: addr, conns: steadyConns, requests: presses}
-	counts := time.Now().Add(b.warm)
-	end := counts.Add(2 * b.round)
-	var mu sync.Mutex
-	var times []time.Duration
-	err := l.drive(ctx, func(ctx context.Context, w *wire) error {
-		for sent := time.Now(); sent.Before(end); sent = time.Now() {
+	span := newSpan(b.warm, 2*b.round, b.least)
+	all, err := l.collect(ctx, func(ctx context.Context, w *wire) (times []time.Duration, err error) {
+		for sent := time.Now(); span.open(sent); sent = time.Now() {
 			n := l.next.Add(1) - 1
-			answered := b.telegram.next(firstPerson + n%people)
-			if err := l.post(w, n); err != nil {
-				return err
+			shown := b.telegram.next(firstPerson + n%people)
+			if err := l.insist(ctx, w, n); err != nil {
+				return nil, err
 			}
 			select {
-			case at := <-answered:
-				if sent.After(counts) && at.Before(end) {
-					mu.Lock()
+			case at := <-shown:
+				if span.counts(sent, at) {
 					times = append(times, at.Sub(sent))
-					mu.Unlock()
 				}
 			case <-ctx.Done():
-				return context.Cause(ctx)
+				return nil, context.Cause(ctx)
 			}
 		}
-		return nil
+		return times, nil
 	})
-	slices.Sort(times)
-	return outcome{rate: float64(len(times)) / (2 * b.round).Seconds(), times: times}, err
+	if err != nil {
+		return outcome{}, err
+	}
+	return span.outcome(all, l.refused.Load())
 }
 
 // pressing says how many customers press, a second and for how long.
@@ -90,11 +86,11 @@ func (b *bench) replies(ctx, enough context.Context, addr string, p pressing) (o
 	first := time.Now().Add(10 * time.Millisecond)
 	go metronome(enough, first, p.rate, p.warm+p.lasts, due)
 	posted := make([]time.Time, int((p.warm+p.lasts).Seconds()*float64(p.rate))+1)
-	err := l.drive(ctx, func(_ context.Context, w *wire) error {
+	err := l.drive(ctx, func(ctx context.Context, w *wire) error {
 		for at := range due {
 			n := l.next.Add(1) - 1
 			posted[n-p.first] = at
-			if err := l.post(w, n); err != nil {
+			if err := l.insist(ctx, w, n); err != nil {
 				return err
 			}
 		}
