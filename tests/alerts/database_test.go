@@ -107,9 +107,7 @@ func TestCryptoPayAndTheWorkForIt(t *testing.T) {
 			code: "jobs_idle", alerts: []string{"SallyportJobsIdle"},
 			breaks: func(s *scene) {
 				s.spoil(sandbox.CryptoPayTarget, fault.Down, 0)
-				s.until("sweeps to fail", func() bool {
-					return s.number(`SELECT count(*) FROM river_job WHERE kind = 'sweep_payments' AND state = 'cancelled' AND finalized_at > now() - interval '1 second'`) > 0
-				})
+				s.fails("sweep_payments", 1)
 				s.sql(`UPDATE river_job SET finalized_at = finalized_at - interval '1 hour' WHERE kind = 'sweep_payments' AND state = 'completed'`)
 			},
 			cures: func(s *scene) { s.mend(sandbox.CryptoPayTarget) },
@@ -133,7 +131,7 @@ func TestCryptoPayAndTheWorkForIt(t *testing.T) {
 }
 
 // TestAJobLostWithAConnectionIsTriedAgain: the database has given a job to the shop,
-// and the answer was lost. Nobody waits for minutes until the queue itself notices.
+// and the answer was lost. Nobody waits until the queue itself notices.
 func TestAJobLostWithAConnectionIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	s := begin(t)
@@ -144,11 +142,10 @@ func TestAJobLostWithAConnectionIsTriedAgain(t *testing.T) {
 	})
 	s.sql(`UPDATE river_job SET state = 'running', finalized_at = NULL, attempted_at = now() - interval '20 seconds',
 		attempted_by = (SELECT array_agg(holder) FROM processes) WHERE kind = 'converge_user'`)
-	began := time.Now()
 	s.until("the job to be tried again", func() bool {
-		return s.number(`SELECT count(*) FROM river_job WHERE kind = 'converge_user' AND state = 'completed' AND attempted_at > now() - interval '10 seconds'`) == 1
+		return s.number(`SELECT count(*) FROM river_job WHERE kind = 'converge_user' AND state = 'completed'`) == 1
 	})
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
+	if s.number(`SELECT count(*) FROM river_job WHERE kind = 'converge_user' AND array_to_string(errors, ' ') LIKE '%Stuck job rescued%'`) > 0 {
+		t.Error("it was the queue itself that noticed")
 	}
 }

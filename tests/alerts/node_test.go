@@ -73,9 +73,7 @@ func TestNodesAndTheCatalogue(t *testing.T) {
 						s.t.Fatal(err)
 					}
 				}
-				s.until("checks to fail", func() bool {
-					return s.number(`SELECT count(*) FROM river_job WHERE kind = 'check_node' AND state = 'cancelled' AND finalized_at > now() - interval '1 second'`) > 1
-				})
+				s.fails("check_node", 2)
 				s.sql(`UPDATE nodes SET checked_at = checked_at - interval '5 minutes'`)
 			},
 			cures: func(s *scene) { s.restartXray() }, // as the manual says

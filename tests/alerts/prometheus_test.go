@@ -31,7 +31,7 @@ import (
 const (
 	scrapeEvery = 100 * time.Millisecond // of our time
 	scrapeCount = 15 * time.Second       // of the rules' time
-	scrapeLimit = 2 * time.Second
+	scrapeLimit = 10 * time.Second
 	// kept is how much of the past the longest window of a rule needs.
 	kept = 20 * time.Minute
 )
@@ -143,7 +143,7 @@ type prometheus struct {
 func newPrometheus(target string, rules []rulefmt.Rule) *prometheus {
 	return &prometheus{
 		target: target, rules: rules, memory: &memory{series: make(map[string]*series)},
-		engine: promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: 10 * time.Second, LookbackDelta: 5 * time.Minute}),
+		engine: promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute, LookbackDelta: 5 * time.Minute}),
 		client: http.Client{Timeout: scrapeLimit, Transport: &http.Transport{DisableKeepAlives: true}},
 		now:    time.Now(), active: make(map[string]map[string]time.Time), names: make(map[string]bool),
 	}
