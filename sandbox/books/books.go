@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/sandbox"
+	"sallyport/shop"
 )
 
 // Books are those of one world.
@@ -64,13 +65,22 @@ func (b *Books) Count(ctx context.Context, query string, args ...any) (n int, er
 	return n, nil
 }
 
+// Lines runs a query for a list of texts.
+func (b *Books) Lines(ctx context.Context, query string, args ...any) ([]string, error) {
+	return collect(ctx, b, pgx.RowTo[string], query, args...)
+}
+
 // rows runs a query for a list.
 func rows[T any](ctx context.Context, b *Books, query string, args ...any) ([]T, error) {
+	return collect(ctx, b, pgx.RowToStructByPos[T], query, args...)
+}
+
+func collect[T any](ctx context.Context, b *Books, scan pgx.RowToFunc[T], query string, args ...any) ([]T, error) {
 	found, err := b.DB.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%w in %s", err, query)
 	}
-	list, err := pgx.CollectRows(found, pgx.RowToStructByPos[T])
+	list, err := pgx.CollectRows(found, scan)
 	if err != nil {
 		return nil, fmt.Errorf("%w in %s", err, query)
 	}
@@ -163,6 +173,27 @@ func (b *Books) CheckJobs(ctx context.Context) error {
 		WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND state <> 'completed'`}})
 }
 
+// Stray is an update that was not handled as it should have been.
+type Stray struct {
+	Update, Lane int64
+	Why          string
+}
+
+// Strays lists the updates that were not handled, or not in the order of their queue.
+// Telegram delivers messages and payments in one queue of a chat, and each other kind in
+// one of its own, the next update once the one before was taken: between queues there is
+// no order. What ended an update is told by the number of its transaction, which no clock
+// moves.
+func (b *Books) Strays(ctx context.Context) ([]Stray, error) {
+	return rows[Stray](ctx, b, `
+		SELECT update_id, lane, 'its state is ' || state FROM inbox WHERE state <> 'done' AND NOT ($1 AND state = 'stale')
+		UNION ALL
+		SELECT update_id, lane, 'it was handled out of order, or arrived so' FROM (
+			SELECT update_id, lane, xmin::text::bigint < lag(xmin::text::bigint) OVER queue OR update_id < lag(update_id) OVER queue AS back
+			FROM inbox WINDOW queue AS (PARTITION BY lane, CASE kind WHEN $2 THEN 'message' ELSE kind END ORDER BY arrival)
+		) steps WHERE back`, b.Stale, shop.KindPayment)
+}
+
 // CheckInbox checks that every update that Telegram was rid of was kept, and ended, in
 // the order of its queue. The emulator counts updates one by one, so that a lost one is
 // a gap; a question before a payment is answered, not kept.
@@ -173,20 +204,14 @@ func (b *Books) CheckInbox(ctx context.Context) error {
 	if err == nil && lost != 0 {
 		err = fmt.Errorf("%d acknowledged updates are lost", lost)
 	}
-	unhandled, failed := b.Count(ctx, `SELECT count(*) FROM inbox WHERE state <> 'done' AND NOT ($1 AND state = 'stale')`, b.Stale)
-	if failed == nil && unhandled != 0 {
-		failed = fmt.Errorf("%d updates were not handled", unhandled)
+	strays, failed := b.Strays(ctx)
+	problems := []error{err, failed}
+	for _, s := range strays {
+		problems = append(problems, fmt.Errorf("update %d of customer %d: %s", s.Update, s.Lane, s.Why))
 	}
-	return errors.Join(err, failed, b.none(ctx, []rule{
+	return errors.Join(append(problems, b.none(ctx, []rule{
 		{"deliveries were not understood", `SELECT count(*) FROM dead_letters`},
-		// The number of the transaction that ended it, which no clock moves.
-		{"updates were handled out of order", `
-			SELECT count(*) FROM (
-				SELECT xmin::text::bigint < lag(xmin::text::bigint) OVER lane
-					OR update_id < lag(update_id) OVER (PARTITION BY lane, kind ORDER BY arrival) AS back
-				FROM inbox WINDOW lane AS (PARTITION BY lane ORDER BY arrival)
-			) steps WHERE back`},
-	}))
+	}))...)
 }
 
 // CheckManners checks that the shop kept the Bot API's rules.

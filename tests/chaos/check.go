@@ -62,24 +62,48 @@ func (r *run) checkActs(ctx context.Context) error {
 	defer r.crowd.mu.Unlock()
 	var problems []error
 	for _, l := range r.crowd.late {
-		problems = append(problems, fmt.Errorf("at %.1f s, person %d, of the %s: %w\n%s", l.at.Seconds(), l.person, l.deed, l.why, r.orders(ctx, l.person)))
+		problems = append(problems, fmt.Errorf("at %.1f s, person %d, of the %s: %w\n%s", l.at.Seconds(), l.person, l.deed, l.why, r.trace(ctx, l.person)))
 	}
 	return errors.Join(problems...)
 }
 
-// orders tells all that the shop knows of a person's orders, for whoever looks for a fault.
-func (r *run) orders(ctx context.Context, person int64) (text string) {
-	err := r.books.DB.QueryRow(ctx, `
-		SELECT coalesce(string_agg(json_build_object(
-			'order', o, 'invoices', (SELECT json_agg(i) FROM invoices i WHERE i.order_id = o.id),
-			'jobs', (SELECT json_agg(json_build_object('kind', kind, 'state', state, 'created', j.created_at, 'attempted', attempted_at, 'by', attempted_by, 'finalized', finalized_at) ORDER BY j.id)
-				FROM river_job j WHERE args ->> 'order_id' = o.id::text))::text, E'\n' ORDER BY created_at), 'no orders')
-		FROM orders o WHERE user_id = $1`, person).Scan(&text)
-	if err != nil {
-		return err.Error()
+// trace tells all that the shop and the chat know of a person, for whoever looks for a fault.
+func (r *run) trace(ctx context.Context, person int64) string {
+	var text strings.Builder
+	for _, known := range []struct{ what, query string }{
+		{"subscription", `SELECT to_jsonb(s)::text FROM subscriptions s WHERE user_id = $1`},
+		{"order", `
+			SELECT jsonb_build_object('order', o, 'invoices', (SELECT jsonb_agg(i) FROM invoices i WHERE i.order_id = o.id))::text
+			FROM orders o WHERE user_id = $1 ORDER BY created_at`},
+		{"job", `
+			SELECT jsonb_build_object('id', id, 'kind', kind, 'args', args, 'state', state, 'attempt', attempt, 'created', created_at,
+				'scheduled', scheduled_at, 'attempted', attempted_at, 'by', attempted_by, 'finalized', finalized_at, 'errors', errors)::text
+			FROM river_job WHERE args ->> 'user_id' = $1::text OR args ->> 'order_id' IN (SELECT id::text FROM orders WHERE user_id = $1)
+			ORDER BY id`},
+		{"dialog", `SELECT to_jsonb(d)::text FROM dialogs d WHERE user_id = $1`},
+		{"update", `SELECT (to_jsonb(i) - 'body' || jsonb_build_object('transaction', xmin::text))::text FROM inbox i WHERE lane = $1 ORDER BY arrival`},
+	} {
+		lines, err := r.books.Lines(ctx, known.query, person)
+		if err != nil {
+			lines = []string{err.Error()}
+		}
+		for _, line := range lines {
+			fmt.Fprintf(&text, "    %s %s\n", known.what, line)
+		}
 	}
-	return text
+	for _, m := range r.world.Telegram.Chat(person).Messages {
+		first, _, _ := strings.Cut(m.Text, "\n")
+		fmt.Fprintf(&text, "    message %d, by the bot: %t, deleted: %t, at %s", m.ID, m.FromBot, m.Deleted, m.Date.Format(time.StampMilli))
+		if m.EditDate != nil {
+			fmt.Fprintf(&text, ", edited at %s", m.EditDate.Format(time.StampMilli))
+		}
+		fmt.Fprintf(&text, ": %q\n", first)
+	}
+	return text.String()
 }
+
+// mostTraces is how many people are told of in full.
+const mostTraces = 5
 
 func (r *run) checkForged(ctx context.Context) error {
 	r.crowd.mu.Lock()
@@ -96,14 +120,24 @@ func (r *run) checkForged(ctx context.Context) error {
 
 // checkUpdates adds to the books what the door saw.
 func (r *run) checkUpdates(ctx context.Context) error {
-	missing, err := r.books.Count(ctx, `
-		SELECT count(*) FROM unnest($1::bigint[]) AS taken (id)
+	missing, err := r.books.Lines(ctx, `
+		SELECT 'update ' || id || ' was acknowledged and is not in the inbox' FROM unnest($1::bigint[]) AS taken (id)
 		WHERE id <> ALL($2::bigint[]) AND NOT EXISTS (SELECT FROM inbox WHERE update_id = id)`,
 		r.door.acknowledged(), r.world.Telegram.CheckoutUpdates())
-	if err == nil && missing > 0 {
-		err = fmt.Errorf("%d were acknowledged and are not in the inbox", missing)
+	problems := []error{err, r.books.CheckInbox(ctx)}
+	for _, line := range missing {
+		problems = append(problems, errors.New(line))
 	}
-	return errors.Join(err, r.books.CheckInbox(ctx))
+	strays, err := r.books.Strays(ctx)
+	problems = append(problems, err)
+	told := make(map[int64]bool)
+	for _, s := range strays {
+		if !told[s.Lane] && len(told) < mostTraces {
+			told[s.Lane] = true
+			problems = append(problems, fmt.Errorf("all of person %d:\n%s", s.Lane, r.trace(ctx, s.Lane)))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (r *run) checkGoroutines(ctx context.Context) error {

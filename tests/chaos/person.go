@@ -19,8 +19,8 @@ const (
 	// patience is how long a customer waits for an answer before they press again, at
 	// first; each time they wait twice as long, up to mostPatience.
 	patience, mostPatience = 3 * time.Second, 24 * time.Second
-	// orderPatience is how long they try to get to the pay page before they begin anew.
-	orderPatience = time.Minute
+	// mostUnanswered is how often in a row that makes a difference.
+	mostUnanswered = 4
 )
 
 // The ways to pay.
@@ -54,14 +54,14 @@ type person struct {
 	known bool // has chosen a language
 }
 
-// shown is the text of the newest message that the bot shows.
-func shown(chat telegram.Chat) string {
+// shown is the newest message that the bot shows.
+func shown(chat telegram.Chat) telegram.Message {
 	for _, m := range slices.Backward(chat.Messages) {
 		if m.FromBot && !m.Deleted {
-			return m.Text
+			return m
 		}
 	}
-	return ""
+	return telegram.Message{}
 }
 
 // await waits until the chat is as wanted.
@@ -69,7 +69,7 @@ func (p *person) await(ctx context.Context, wanted func(telegram.Chat) bool) err
 	for seen := int64(-1); ; {
 		chat, err := p.world.Telegram.Wait(ctx, p.id, seen)
 		if err != nil {
-			return fmt.Errorf("the newest message is %q: %w", shown(chat), err)
+			return fmt.Errorf("the newest message is %q: %w", shown(chat).Text, err)
 		}
 		if wanted(chat) {
 			return nil
@@ -78,9 +78,14 @@ func (p *person) await(ctx context.Context, wanted func(telegram.Chat) bool) err
 	}
 }
 
-// until acts, again and again, until the newest message shows the text.
+// until acts, again and again, until the newest message shows the text: another message
+// than before, or another text in it.
 func (p *person) until(ctx context.Context, text string, act func() error) error {
-	shows := func(chat telegram.Chat) bool { return strings.Contains(shown(chat), text) }
+	before := shown(p.world.Telegram.Chat(p.id))
+	shows := func(chat telegram.Chat) bool {
+		now := shown(chat)
+		return strings.Contains(now.Text, text) && !same(now, before)
+	}
 	for wait := patience; ; wait = min(2*wait, mostPatience) {
 		refused := act() // what is not there yet is there next time
 		try, cancel := context.WithTimeout(ctx, wait)
@@ -140,46 +145,114 @@ func (p *person) looks(ctx context.Context, random *rand.Rand) error {
 	return p.until(ctx, "Profile", p.writes("/profile"))
 }
 
-// orders walks to the pay page and returns its address.
+// orders walks to the pay page and returns its address. It goes by what the bot shows,
+// however that came about: a message and a press reach the bot by ways of their own, and
+// what was asked for twice comes twice.
 func (p *person) orders(ctx context.Context, w wish) (address string, err error) {
 	if err := p.greets(ctx); err != nil {
 		return "", err
 	}
-	for ctx.Err() == nil {
-		try, cancel := context.WithTimeout(ctx, orderPatience)
-		address, err = p.walks(try, w)
+	before := last(p.world.Telegram.Chat(p.id)) // what was shown before is another walk's
+	act, acted, unanswered := p.writes("/buy"), telegram.Message{}, 0
+	for {
+		refused := act()
+		wait := min(patience<<unanswered, mostPatience)
+		try, cancel := context.WithTimeout(ctx, wait)
+		unseen := p.await(try, func(chat telegram.Chat) bool { return !same(step(chat, before), acted) })
 		cancel()
-		if err == nil {
+		if unseen != nil && ctx.Err() != nil {
+			return "", fmt.Errorf("on the way to an order, after %q: %w", acted.Text, errors.Join(refused, unseen))
+		}
+		unanswered = min(unanswered+1, mostUnanswered)
+		if unseen == nil {
+			acted, unanswered = step(p.world.Telegram.Chat(p.id), before), 0
+		}
+		address, found := w.payPage(acted)
+		label, leads := w.next(acted.Text)
+		switch {
+		case found:
 			return address, nil
+		case !leads, unseen != nil && (refused != nil || unanswered%2 == 0):
+			act = p.writes("/buy") // anew: this leads nowhere
+		case label == refresh && unanswered == 0:
+			act = func() error { return nil } // it comes by itself
+		default:
+			act = func() error { return p.pressesIn(acted, label) }
 		}
 	}
-	return "", err
 }
 
-func (p *person) walks(ctx context.Context, w wish) (string, error) {
-	for _, step := range []struct {
-		see string
-		act func() error
-	}{
-		{"Choose a plan", p.writes("/buy")},
-		{"For how long?", p.presses(w.plan)},
-		{"How would you like to pay?", p.presses(w.period)},
-		{"Press the button and pay", func() error {
-			if _, err := p.Press(w.way); err == nil {
-				return nil
-			}
-			return p.presses("Refresh")()
-		}},
-	} {
-		if err := p.until(ctx, step.see, step.act); err != nil {
-			return "", err
+// The texts of the walk's screens.
+const (
+	plans     = "Choose a plan"
+	periods   = "For how long?"
+	ways      = "How would you like to pay?"
+	preparing = "Preparing your invoice"
+	paying    = "Press the button and pay"
+	refresh   = "Refresh" // the button of the one before
+)
+
+// next is the button to press in a screen of the walk; false if it leads nowhere.
+func (w wish) next(text string) (label string, leads bool) {
+	for shown, label := range map[string]string{plans: w.plan, periods: w.period, ways: w.way, preparing: refresh} {
+		if strings.Contains(text, shown) {
+			return label, true
 		}
 	}
-	pressed, err := p.Press("Pay")
-	if err == nil && strings.HasPrefix(pressed.URL, telegram.LinkPrefix) != (w.way == stars) {
-		err = fmt.Errorf("the button leads to %q", pressed.URL)
+	return "", false
+}
+
+// step is the newest screen of the walk that began after so many messages.
+func step(chat telegram.Chat, before int) telegram.Message {
+	for _, m := range slices.Backward(chat.Messages) {
+		if m.ID <= before || !m.FromBot || m.Deleted {
+			continue
+		}
+		for _, text := range []string{plans, periods, ways, preparing, paying} {
+			if strings.Contains(m.Text, text) {
+				return m
+			}
+		}
 	}
-	return pressed.URL, err
+	return telegram.Message{}
+}
+
+func same(a, b telegram.Message) bool { return a.ID == b.ID && a.Text == b.Text }
+
+// last is the number of the newest message.
+func last(chat telegram.Chat) int {
+	if len(chat.Messages) == 0 {
+		return 0
+	}
+	return chat.Messages[len(chat.Messages)-1].ID
+}
+
+// pressesIn presses a button of the message.
+func (p *person) pressesIn(m telegram.Message, label string) error {
+	for _, row := range m.Keyboard {
+		for _, b := range row {
+			if strings.Contains(b.Text, label) {
+				_, err := p.world.Telegram.Press(p.id, m.ID, b.Data)
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s", telegram.ErrNoButton, label)
+}
+
+// payPage is where a screen of the walk leads to, if it is that of the wish's order.
+func (w wish) payPage(m telegram.Message) (address string, found bool) {
+	if !strings.Contains(m.Text, paying) || !strings.Contains(m.Text, w.plan) || !strings.Contains(m.Text, w.period) {
+		return "", false
+	}
+	for _, row := range m.Keyboard {
+		for _, b := range row {
+			if b.URL != "" && strings.HasPrefix(b.URL, telegram.LinkPrefix) == (w.way == stars) {
+				return b.URL, true
+			}
+		}
+	}
+	return "", false
 }
 
 // buys orders and pays, anew if the order cannot be paid any more, and waits for the key.

@@ -127,7 +127,7 @@ func (s *stage) startProduct(ctx context.Context, root string, seed uint64) erro
 	}
 	s.ends = append(s.ends, log.Close)
 	s.fleet = &fleet{program: program, dir: s.dir, log: log, env: append(s.world.Environment(),
-		"DATABASE_URL="+database, "SWEEP_PAYMENTS_EVERY=10s",
+		"DATABASE_URL="+database, "SWEEP_PAYMENTS_EVERY=10s", "LOG_LEVEL=debug",
 	)}
 	s.ends = append(s.ends, s.fleet.close)
 	app, err := url.Parse(s.world.Ready().AppURL)
