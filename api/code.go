@@ -15,6 +15,8 @@ const (
 	CodeJobsUncounted       = "jobs_uncounted"
 	CodePaymentsFlagged     = "payments_flagged"
 	CodePaymentsUndelivered = "payments_undelivered"
+	CodeEndsHeld            = "ends_held"
+	CodeClockOff            = "clock_off"
 	CodeTelegramUnreachable = "telegram_unreachable"
 	CodeTelegramRefused     = "telegram_refused"
 	CodeWebhookMissing      = "webhook_missing"
@@ -36,7 +38,7 @@ const (
 func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
-		CodePaymentsUndelivered, CodePaymentsFlagged, CodeTelegramUnreachable, CodeTelegramRefused,
+		CodePaymentsUndelivered, CodePaymentsFlagged, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,

@@ -115,6 +115,7 @@ func TestExtendKeepsEveryPaidDay(t *testing.T) {
 		{"a renewal adds to what is left", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(time.Hour)}, noon.Add(time.Hour + month), shop.SubscriptionWaiting},
 		{"a renewal at the very end starts now", shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: noon.Add(-time.Minute)}, noon.Add(month), shop.SubscriptionWaiting},
 		{"a return starts now", shop.Subscription{Status: shop.SubscriptionExpired, ExpiresAt: noon.Add(-month)}, noon.Add(month), shop.SubscriptionWaiting},
+		{"what was ended too early is not lost", shop.Subscription{Status: shop.SubscriptionExpired, ExpiresAt: noon.Add(10 * 24 * time.Hour)}, noon.Add(10*24*time.Hour + month), shop.SubscriptionWaiting},
 		{"a second purchase while waiting adds to the first", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(month), WaitingSince: noon}, noon.Add(2 * month), shop.SubscriptionWaiting},
 		{"even when the first ran out while waiting", shop.Subscription{Status: shop.SubscriptionWaiting, ExpiresAt: noon.Add(-time.Hour), WaitingSince: noon.Add(-month)}, noon.Add(month - time.Hour), shop.SubscriptionWaiting},
 	} {

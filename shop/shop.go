@@ -13,6 +13,7 @@ type Store interface {
 	Checkouts
 	Payments
 	Subscriptions
+	Ends
 	Inventory
 	Janitor
 }
@@ -82,21 +83,16 @@ func (s *Shop) links(a Access) []Link {
 	return links
 }
 
-// Expire ends what has run out: subscriptions, and orders not paid in time.
-func (s *Shop) Expire(ctx context.Context) error {
-	if _, err := s.ExpireDue(ctx); err != nil {
-		return err
-	}
-	_, err := s.store.ExpireOrders(ctx, s.now())
-	return err
-}
-
 // keepHandled is how long handled updates are kept: within it, a redelivery is
 // known for what it is.
 const keepHandled = 72 * time.Hour
 
-// CleanUp removes what has been kept long enough.
+// CleanUp removes what has been kept long enough, by the storage's clock.
 func (s *Shop) CleanUp(ctx context.Context) error {
-	_, err := s.store.CleanUp(ctx, s.now().Add(-keepHandled))
+	now, err := s.clock(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.store.CleanUp(ctx, now.Add(-keepHandled))
 	return err
 }

@@ -58,13 +58,21 @@ func setup(t *testing.T) *world {
 	return w
 }
 
+// clocked is the storage with a clock of the test's.
+type clocked struct {
+	*store.Store
+	clock func() time.Time
+}
+
+func (c clocked) Now(context.Context) (time.Time, error) { return c.clock(), nil }
+
 func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	var c atomic.Pointer[shop.Catalogue]
 	sold := catalogue()
 	sold.Limits = w.limits
 	c.Store(&sold)
 	return shop.New(shop.Config{
-		Store: w.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
+		Store: clocked{w.store, w.now}, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
 		Gateways: map[shop.Provider]shop.Gateway{shop.CryptoBot: w.gateway, shop.Stars: struct{ shop.Gateway }{w.stars}}, // not a Poller
 		Assets:   []string{"USDT"}, Now: w.now,
 	})

@@ -2,8 +2,6 @@ package shop
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 )
 
@@ -31,10 +29,11 @@ type Subscription struct {
 }
 
 // Extend returns the subscription after a period of plan was paid for. Time
-// already paid for is kept, and the customer waits until a node has confirmed.
+// already paid for is kept, even by one that was ended too early, and the customer
+// waits until a node has confirmed.
 func (s Subscription) Extend(plan PlanID, period time.Duration, now time.Time) Subscription {
 	from := now
-	if s.Granted() && (s.Status == SubscriptionWaiting || s.ExpiresAt.After(now)) {
+	if s.Status == SubscriptionWaiting || s.ExpiresAt.After(now) {
 		from = s.ExpiresAt
 	}
 	if s.Status != SubscriptionWaiting {
@@ -92,89 +91,6 @@ type Subscriptions interface {
 	Deliver(ctx context.Context, id UserID, arrive func(Subscription) Subscription, announce func(OrderID) Job) error
 	// WaitingUsers returns at most limit users who paid and still wait.
 	WaitingUsers(ctx context.Context, limit int) ([]UserID, error)
-	// DueSubscriptions returns at most limit users whose subscription is due.
-	DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]UserID, error)
-}
-
-const (
-	// expireBatch bounds how many subscriptions end in one transaction: it should hold
-	// its connection for a few milliseconds.
-	expireBatch = 50
-	// expireLook bounds how many that are due are looked up at once: each look passes
-	// those that have just ended.
-	expireLook = 20 * expireBatch
-)
-
-// ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
-// their removal from the nodes and the word to each are one transaction.
-// It returns how many it ended, and may be repeated safely; one that fails does not
-// keep the others from their end. Between two batches it leaves the database and the
-// nodes to others for twice as long as a batch takes.
-func (s *Shop) ExpireDue(ctx context.Context) (ended int, err error) {
-	for {
-		due, readErr := s.store.DueSubscriptions(ctx, s.now(), expireLook)
-		if err = errors.Join(err, readErr); readErr != nil {
-			return ended, err
-		}
-		for batch := range slices.Chunk(due, expireBatch) {
-			began := time.Now()
-			n, batchErr := s.expireEach(ctx, batch)
-			ended, err = ended+n, errors.Join(err, batchErr)
-			if len(batch) < expireBatch {
-				return ended, err
-			}
-			if waitErr := pause(ctx, 2*time.Since(began)); waitErr != nil {
-				return ended, errors.Join(err, waitErr)
-			}
-		}
-		if err != nil || len(due) < expireLook {
-			return ended, err
-		}
-	}
-}
-
-// pause waits, but not beyond ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return Unavailable(context.Cause(ctx))
-	}
-}
-
-// expireEach ends the subscriptions of these users together or, if that fails, one by one.
-func (s *Shop) expireEach(ctx context.Context, ids []UserID) (ended int, err error) {
-	if ended, err = s.expire(ctx, ids...); err == nil {
-		return ended, nil
-	}
-	err = nil // what is wrong with one was wrong with all
-	for _, id := range ids {
-		n, oneErr := s.expire(ctx, id)
-		ended, err = ended+n, errors.Join(err, oneErr)
-	}
-	return ended, err
-}
-
-// expire ends the subscriptions of these users, if they are due.
-func (s *Shop) expire(ctx context.Context, ids ...UserID) (ended int, err error) {
-	err = s.store.ChangeSubscriptions(ctx, ids, func(subs []Subscription) (after []Subscription, jobs []Job) {
-		var users []UserID
-		for _, sub := range subs {
-			if sub.Due(s.now()) {
-				after, users = append(after, sub.Expire()), append(users, sub.UserID)
-				jobs = append(jobs, Notify{UserID: sub.UserID, Notice: NoticeExpired})
-			}
-		}
-		if ended = len(users); ended > 0 {
-			jobs = append(jobs, ConvergeUsers{UserIDs: users})
-		}
-		return after, jobs
-	})
-	if err != nil {
-		return 0, err
-	}
-	return ended, nil
 }
 
 // Profile is what a customer sees of their own.

@@ -37,6 +37,9 @@ type Vitals struct {
 	Jobs            map[string]JobVitals     // by kind
 	IdleJobs        []string                 // kinds of periodic jobs that have not succeeded for too long
 	NodeAges        map[string]time.Duration // since the last check that reached a node
+	HeldEnds        int                      // that wait for an operator
+	ClockAhead      time.Duration            // of the process whose clock is farthest from the database's; negative: behind
+	ClockOf         string                   // that process
 }
 
 // JobVitals are the numbers of one kind of job.
@@ -60,6 +63,7 @@ func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 	v.queueCounts(&batch)
 	v.queueJobs(&batch)
 	v.queuePeriodic(&batch)
+	v.queueClocks(&batch)
 	err = p.with(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, &batch).Close() })
 	return v, err
 }
@@ -128,6 +132,19 @@ func (v *Vitals) queuePeriodic(batch *pgx.Batch) {
 				v.NodeAges[name] = age
 				return nil
 			})
+			return err
+		})
+}
+
+// queueClocks reads what is held for fear of a wrong clock, and whose clock is wrong. A
+// process that is alive no more is not asked.
+func (v *Vitals) queueClocks(batch *pgx.Batch) {
+	batch.Queue(`SELECT held FROM ends`).QueryRow(func(row pgx.Row) error { return row.Scan(&v.HeldEnds) })
+	batch.Queue(`
+		SELECT holder, clock_ahead FROM processes WHERE seen_at > now() - $1::interval
+		ORDER BY greatest(clock_ahead, -clock_ahead) DESC, holder LIMIT 1`, farthest).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&v.ClockOf, &v.ClockAhead}, func() error { return nil })
 			return err
 		})
 }

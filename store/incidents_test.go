@@ -95,7 +95,7 @@ func TestTheEldestProcessIsOnDuty(t *testing.T) {
 	alive := 1
 	beat := func(holder string, want bool) {
 		t.Helper()
-		if life, err := s.Beat(ctx, holder, 5*time.Second); err != nil || life.Eldest != want || life.Alive != alive {
+		if life, err := s.Beat(ctx, holder, time.Now(), 5*time.Second); err != nil || life.Eldest != want || life.Alive != alive {
 			t.Errorf("%s: %+v, %v, want %d alive", holder, life, err, alive)
 		}
 	}

@@ -16,18 +16,18 @@ type Life struct {
 	Alive  int   // processes
 }
 
-// Beat says that holder is alive, and hands back what processes that have not said
+// Beat says that holder is alive and what its clock shows, and hands back what processes that have not said
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
 // queue's clients. Only who was seen of late judges others: after a pause of the
 // database, or after its clock went back, nobody was. Who seems to be seen in a time to
 // come was seen before the clock went back, and not since. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
-func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration) (l Life, err error) {
+func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAfter time.Duration) (l Life, err error) {
 	var batch pgx.Batch
 	batch.Queue(`
 		WITH alive AS (
-			INSERT INTO processes (holder) VALUES ($1)
-			ON CONFLICT (holder) DO UPDATE SET seen_at = now()
+			INSERT INTO processes (holder, clock_ahead) VALUES ($1, $4::timestamptz - now())
+			ON CONFLICT (holder) DO UPDATE SET seen_at = now(), clock_ahead = excluded.clock_ahead
 		), dead AS (
 			DELETE FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval
 				AND EXISTS (SELECT FROM processes WHERE holder = $1 AND seen_at BETWEEN now() - $2::interval / 2 AND now() + $2::interval / 2)
@@ -39,7 +39,7 @@ func (s *Store) Beat(ctx context.Context, holder string, deadAfter time.Duration
 		)
 		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
 		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
-		holder, deadAfter, farthest).
+		holder, deadAfter, farthest, clock).
 		Exec(func(tag pgconn.CommandTag) error {
 			l.Jobs = tag.RowsAffected()
 			return nil

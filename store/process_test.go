@@ -11,7 +11,7 @@ import (
 // beat gives a sign of life and returns how many jobs were handed back.
 func beat(t *testing.T, s *store.Store, holder string) int64 {
 	t.Helper()
-	life, err := s.Beat(t.Context(), holder, 5*time.Second)
+	life, err := s.Beat(t.Context(), holder, time.Now(), 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,5 +95,33 @@ func TestJobsLostWithAConnectionAreHandedBack(t *testing.T) {
 	}
 	if n, err := s.HandBack(ctx, "us", nil, 15*time.Second); err != nil || n != 1 {
 		t.Errorf("with empty hands %d handed back, %v", n, err)
+	}
+}
+
+func TestTheClockThatIsFarthestOffIsTold(t *testing.T) {
+	t.Parallel()
+	url := server.Database(t)
+	s, prober := server.OpenURL(t, url), store.NewProber(url)
+	t.Cleanup(prober.Close)
+	ctx := t.Context()
+	near := func(got, want time.Duration) bool { return (got - want).Abs() < time.Minute }
+	for _, c := range []struct {
+		holder string
+		off    time.Duration
+		told   string
+		ahead  time.Duration
+	}{{"a", 0, "a", 0}, {"b", -2 * time.Hour, "b", -2 * time.Hour}, {"c", 48 * time.Hour, "c", 48 * time.Hour}, {"c", 0, "b", -2 * time.Hour}} {
+		if _, err := s.Beat(ctx, c.holder, time.Now().Add(c.off), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := prober.Vitals(ctx); err != nil || v.ClockOf != c.told || !near(v.ClockAhead, c.ahead) {
+			t.Errorf("%s is %s off: told %s of %q, %v", c.holder, c.off, v.ClockAhead, v.ClockOf, err)
+		}
+	}
+	if _, err := s.Pool().Exec(ctx, `UPDATE processes SET seen_at = now() - interval '5 minutes' WHERE holder = 'b'`); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := prober.Vitals(ctx); err != nil || !near(v.ClockAhead, 0) {
+		t.Errorf("one that is gone: %s of %q, %v", v.ClockAhead, v.ClockOf, err)
 	}
 }

@@ -176,14 +176,6 @@ func (s *Store) WaitingUsers(ctx context.Context, limit int) ([]shop.UserID, err
 		SELECT user_id FROM subscriptions WHERE status = 'waiting' ORDER BY waiting_since LIMIT $1`, limit)
 }
 
-// DueSubscriptions returns at most limit users whose subscription is due.
-func (s *Store) DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]shop.UserID, error) {
-	return s.userIDs(ctx, "due subscriptions", `
-		SELECT user_id FROM subscriptions
-		WHERE status = 'active' AND expires_at <= $1
-		ORDER BY expires_at LIMIT $2`, now, limit)
-}
-
 func (s *Store) userIDs(ctx context.Context, op, sql string, args ...any) (ids []shop.UserID, err error) {
 	err = s.use(ctx, op, func(ctx context.Context, conn *pgxpool.Conn) error {
 		ids, err = column[shop.UserID](ctx, conn, sql, args...)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport/shop"
 )
 
 // environ is the environment that the settings of c are read from.
@@ -95,4 +97,26 @@ func emptyDatabase(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return server.Cluster().URL(name)
+}
+
+func TestEndsThatAreHeldAreReleased(t *testing.T) {
+	t.Parallel()
+	url := server.Database(t)
+	s := server.OpenURL(t, url)
+	dir, c := t.TempDir(), config{
+		BotToken: testBotToken, PublicURL: "https://shop.example", WebhookSecret: testSecret, CryptoPayToken: testPayToken,
+		DatabaseURL: secret(url),
+	}
+	environment := slices.DeleteFunc(environ(c), func(line string) bool { return strings.HasSuffix(line, "=0") || strings.HasSuffix(line, "=0s") })
+	if err := s.SaveEndsState(t.Context(), shop.EndsState{JudgedAt: time.Now().Add(-48 * time.Hour), Held: 60}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"released 60 ends: they go on within seconds\n", "no ends are held\n"} {
+		if out, problems, status := command(t, dir, environment, "ends", "release"); status != 0 || out != want {
+			t.Errorf("status %d, said %q%s, want %q", status, out, problems, want)
+		}
+	}
+	if state, err := s.EndsState(t.Context()); err != nil || state.Held != 0 || time.Since(state.JudgedAt) > time.Hour {
+		t.Errorf("%+v, %v", state, err)
+	}
 }

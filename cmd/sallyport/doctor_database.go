@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"sallyport/migrations"
+	"sallyport/shop"
 	"sallyport/store"
 )
 
@@ -57,10 +58,8 @@ func judgeConnecting(ctx context.Context, err error, c *check) {
 const (
 	// oldestServer is the first version of PostgreSQL that the shop is tested with.
 	oldestServer = 15
-	// clockSlack and clockLimit are how far the clocks may differ before it is said,
-	// and before it breaks things.
+	// clockSlack is how far the clocks may differ before it is said.
 	clockSlack = time.Second
-	clockLimit = 30 * time.Second
 )
 
 func (d *doctor) judgeServer(found store.Inspection, c *check) {
@@ -75,7 +74,7 @@ func (d *doctor) judgeServer(found store.Inspection, c *check) {
 	apart := found.Ahead.Round(time.Millisecond)
 	const setClocks = "set both clocks by NTP: timedatectl set-ntp true"
 	switch {
-	case apart.Abs() > clockLimit:
+	case apart.Abs() > shop.ClockLimit:
 		c.add(fails, "its clock differs from this machine's by "+apart.String(), setClocks)
 	case apart.Abs() > clockSlack:
 		c.add(warns, "its clock differs from this machine's by "+apart.String(), setClocks)

@@ -36,6 +36,7 @@ type commands struct {
 	Webhook webhookCommand  `cmd:"" help:"Look at the webhook, or change it by hand."`
 	Health  healthCommand   `cmd:"" help:"Ask the running shop how it is."`
 	Doctor  doctorCommand   `cmd:"" help:"Look at all that the shop needs, and say what to do."`
+	Ends    endsCommands    `cmd:"" help:"Release ends that are held."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 

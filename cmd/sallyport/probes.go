@@ -35,7 +35,7 @@ func (p *program) probes() []api.Probe {
 			Names: []string{"database"}, Silent: api.CodeDatabaseUnreachable, Critical: true, Fresh: time.Second / 4,
 			Look: lookAlone(p.pinger.Ping, api.CodeDatabaseUnreachable),
 		},
-		{Names: []string{"inbox", "jobs", "payments"}, Fresh: time.Second, Look: p.lookAtWork},
+		{Names: []string{"inbox", "jobs", "payments", "ends", "clock"}, Fresh: time.Second, Look: p.lookAtWork},
 		{Names: []string{"telegram"}, Silent: api.CodeTelegramUnreachable, Fresh: freshOutside, Look: lookAlone(p.client.Check, api.CodeTelegramRefused)},
 		{Names: []string{"webhook"}, Fresh: freshOutside, Look: p.lookAtWebhook},
 		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.cryptobot.Check, api.CodeCryptoPayRefused)},
@@ -61,7 +61,7 @@ func (p *program) lookAtWork(ctx context.Context) ([]api.Finding, error) {
 		return p.uncounted(ctx, err)
 	}
 	p.vitals.Store(&seenVitals{at: time.Now(), vitals: v})
-	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v)}, nil
+	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v), endsFinding(v), clockFinding(v)}, nil
 }
 
 // uncounted is what is known of the work when it could not be counted: nothing if the
@@ -73,7 +73,7 @@ func (p *program) uncounted(ctx context.Context, err error) ([]api.Finding, erro
 		return nil, err
 	}
 	unknown := api.Finding{State: api.StateFail, Code: api.CodeUnknown, Reason: "not counted"}
-	return []api.Finding{unknown, {State: api.StateFail, Code: api.CodeJobsUncounted, Reason: err.Error()}, unknown}, nil
+	return []api.Finding{unknown, {State: api.StateFail, Code: api.CodeJobsUncounted, Reason: err.Error()}, unknown, unknown, unknown}, nil
 }
 
 // lookAtCatalogue says whether the catalogue in force is the one in the file.
@@ -185,4 +185,22 @@ func paymentsFinding(v store.Vitals) api.Finding {
 			api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second)),
 		degradedIf(v.FlaggedPayments > 0, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),
 	)
+}
+
+func endsFinding(v store.Vitals) api.Finding {
+	if v.HeldEnds > 0 {
+		return degraded(api.CodeEndsHeld, "%d subscriptions seem to have run out at once and are not ended", v.HeldEnds)
+	}
+	return api.Finding{State: api.StateOK}
+}
+
+func clockFinding(v store.Vitals) api.Finding {
+	switch off := v.ClockAhead.Round(time.Second); {
+	case off > shop.ClockLimit:
+		return degraded(api.CodeClockOff, "%s is %s ahead of the database", v.ClockOf, off)
+	case -off > shop.ClockLimit:
+		return degraded(api.CodeClockOff, "%s is %s behind the database", v.ClockOf, -off)
+	default:
+		return api.Finding{State: api.StateOK}
+	}
 }

@@ -186,7 +186,7 @@ func (p *program) whenUp(ctx context.Context) (started bool) {
 		if err := migrate(ctx, p.config, p.log); err != nil {
 			return err
 		}
-		life, err := p.work.Beat(ctx, p.holder, deadAfter)
+		life, err := p.work.Beat(ctx, p.holder, time.Now(), deadAfter)
 		if err != nil {
 			return fmt.Errorf("first sign of life: %w", err)
 		}
@@ -255,7 +255,7 @@ func (p *program) live(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
-		life, err := p.work.Beat(ctx, p.holder, deadAfter)
+		life, err := p.work.Beat(ctx, p.holder, time.Now(), deadAfter)
 		if err == nil {
 			p.among(life)
 		} else if ctx.Err() == nil {
