@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 // withClock is the world's shop in a process whose own clock is off the storage's.
@@ -155,6 +156,51 @@ func TestEndsThatTheScheduleExplainsAreNotHeld(t *testing.T) {
 		w.must(w.Expire(t.Context()))
 		if n := w.granted(); n != c.stillHaveAccess {
 			t.Errorf("%s: %d have access", c.name, n)
+		}
+	}
+}
+
+// lame is a storage that cannot end subscriptions, or close orders.
+type lame struct {
+	clocked
+	noOrders, noSubscriptions bool
+}
+
+func (l lame) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
+	if l.noOrders {
+		return 0, shoptest.ErrDown
+	}
+	return l.Store.ExpireOrders(ctx, now)
+}
+
+func (l lame) DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]shop.UserID, error) {
+	if l.noSubscriptions {
+		return nil, shoptest.ErrDown
+	}
+	return l.Store.DueSubscriptions(ctx, now, limit)
+}
+
+func TestAnErrorOfOneKindOfEndKeepsNoOther(t *testing.T) {
+	t.Parallel()
+	for _, noOrders := range []bool{true, false} {
+		w := setup(t)
+		order := w.order()
+		w.have(1, 10001, shop.OrderLifetime)
+		w.pass(shop.OrderLifetime + time.Minute)
+		var c atomic.Pointer[shop.Catalogue]
+		sold := catalogue()
+		c.Store(&sold)
+		s := shop.New(shop.Config{Store: lame{clocked{w.store, w.now}, noOrders, !noOrders}, Catalogue: &c, Now: w.now})
+		if err := s.Expire(t.Context()); shop.KindOf(err) != shop.KindUnavailable {
+			t.Error(err)
+		}
+		o, err := w.store.Order(t.Context(), order.ID)
+		w.must(err)
+		if closed := o.Status == shop.OrderExpired; closed == noOrders {
+			t.Errorf("no orders: %t, and the order is %s", noOrders, o.Status)
+		}
+		if ended := w.granted() == 0; ended != noOrders {
+			t.Errorf("no orders: %t, and the subscription has ended: %t", noOrders, ended)
 		}
 	}
 }

@@ -43,6 +43,6 @@ func TestClocksThatAreWrong(t *testing.T) {
 // gives gives so many people access that ended yesterday. All of them have blocked the bot.
 func (s *scene) gives(n int) {
 	s.t.Helper()
-	s.sql(`INSERT INTO users (id, language, reachable) SELECT 9000 + n, 'en', false FROM generate_series(1, ` + strconv.Itoa(n) + `) n`,
+	s.sql(`INSERT INTO users (id, language, reachable) SELECT 9000 + n, 'en', false FROM generate_series(1, `+strconv.Itoa(n)+`) n`,
 		`INSERT INTO subscriptions (user_id, plan, status, expires_at) SELECT id, 'basic', 'active', now() - interval '1 day' FROM users WHERE id > 9000`)
 }
