@@ -44,7 +44,7 @@ func (s *Store) addUpdates(ctx context.Context, batch []*arrival) error {
 		added, err := column[int64](ctx, conn, `
 			INSERT INTO inbox (update_id, lane, kind, body)
 			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[])
-			ON CONFLICT DO NOTHING RETURNING update_id`, ids, lanes, kinds, bodies)
+			ON CONFLICT (update_id) DO NOTHING RETURNING update_id`, ids, lanes, kinds, bodies)
 		for _, id := range added {
 			first[id].fresh = true
 		}

@@ -20,7 +20,7 @@ const farthest = 90 * time.Second
 func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []byte) error {
 	digest := sha256.Sum256(body)
 	_, err := s.exec(ctx, "bury letter", `
-		INSERT INTO dead_letters (source, reason, body, digest) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		INSERT INTO dead_letters (source, reason, body, digest) VALUES ($1, $2, $3, $4) ON CONFLICT (source, digest) DO NOTHING`,
 		source, reason, body, digest[:])
 	return err
 }
@@ -32,8 +32,8 @@ func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after 
 	n, err := s.exec(ctx, "retry update", `
 		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5,
 			tried_at = least(tried_at + greatest(now() - run_after - $6::interval, '0'), now())
-		WHERE update_id = $1 AND state = 'waiting'
-			AND EXISTS (SELECT FROM lanes WHERE lanes.lane = inbox.lane AND holder = $2)`,
+		WHERE update_id = $1 AND closed_at IS NULL
+			AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane) = $2`,
 		id, holder, after, map[bool]int{true: 1}[fault], reason, farthest)
 	return held(n, err)
 }
@@ -63,7 +63,7 @@ func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int6
 				FROM inbox WHERE state = 'waiting' ORDER BY lane, arrival
 			) head
 			WHERE run_after NOT BETWEEN now() AND now() + $3::interval
-				AND NOT EXISTS (SELECT FROM lanes l WHERE l.lane = head.lane AND l.leased_until BETWEEN now() AND now() + $3::interval)
+				AND (SELECT leased_until BETWEEN now() AND now() + $3::interval FROM lanes WHERE lanes.lane = head.lane) IS NOT TRUE
 			ORDER BY urgent DESC, arrival LIMIT $1`, limit, shop.UrgentKinds(), farthest)
 		if err != nil {
 			return err

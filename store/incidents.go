@@ -32,7 +32,7 @@ func (s *Store) Incidents(ctx context.Context) (open []Incident, err error) {
 // OpenIncident remembers that the operator was told of it. Safe to repeat.
 func (s *Store) OpenIncident(ctx context.Context, i Incident) error {
 	_, err := s.exec(ctx, "open incident", `
-		INSERT INTO incidents (component, code, reason, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		INSERT INTO incidents (component, code, reason, since) VALUES ($1, $2, $3, $4) ON CONFLICT (component, code) DO NOTHING`,
 		i.Component, i.Code, i.Reason, i.Since)
 	return err
 }

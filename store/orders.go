@@ -150,7 +150,7 @@ func (s *Store) EndCheckout(ctx context.Context, id shop.OrderID, checkout strin
 // whether that was already so.
 func (s *Store) RequestInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider) (again bool, err error) {
 	n, err := s.exec(ctx, "request invoice", `
-		INSERT INTO invoices (order_id, provider) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id.UUID, provider)
+		INSERT INTO invoices (order_id, provider) VALUES ($1, $2) ON CONFLICT (order_id, provider) DO NOTHING`, id.UUID, provider)
 	return n == 0, err
 }
 

@@ -65,8 +65,7 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
 		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
 		FROM orders
-		WHERE id = $1 OR id = (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3)
-		ORDER BY id = $1 DESC LIMIT 1
+		WHERE id = coalesce((SELECT id FROM orders WHERE id = $1), (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3))
 		FOR UPDATE`, id.UUID, e.Provider, e.ExternalID)
 	return row.order(), err
 }

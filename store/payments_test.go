@@ -27,26 +27,19 @@ func placedBy(t *testing.T, s *store.Store, p shop.Provider) shop.Order {
 // placedFor places an order of this customer's, to be paid at the provider.
 func placedFor(t testing.TB, s *store.Store, buyer shop.UserID, p shop.Provider) shop.Order {
 	t.Helper()
-	ctx := t.Context()
-	if _, _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
-		t.Fatal(err)
-	}
-	offer := shop.Offer{
-		Plan: shop.Plan{ID: "basic"},
-		Period: shop.Period{
-			ID: "30d", Length: 30 * 24 * time.Hour,
-			Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR},
-		},
-	}
-	fresh, err := shop.NewOrder(buyer, offer, p, time.Now().UTC())
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := s.PlaceOrder(ctx, fresh, func(shop.Order) (bool, error) { return false, nil }, nil)
+	o, err := orderOf(t.Context(), s, buyer, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
+}
+
+var offered = shop.Offer{
+	Plan: shop.Plan{ID: "basic"},
+	Period: shop.Period{
+		ID: "30d", Length: 30 * 24 * time.Hour,
+		Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR},
+	},
 }
 
 func paymentOf(o shop.Order) shop.PaymentEvent {
@@ -58,9 +51,7 @@ func paymentOf(o shop.Order) shop.PaymentEvent {
 
 func settle(t testing.TB, s *store.Store, e shop.PaymentEvent) (shop.Outcome, error) {
 	t.Helper()
-	return s.Settle(t.Context(), e,
-		func(o shop.Order) error { return o.CheckPayment(e, []string{"USDT"}) },
-		func(o shop.Order, sub shop.Subscription) shop.Settlement { return o.Settle(e, sub, time.Now().UTC()) })
+	return settleNow(t.Context(), s, e)
 }
 
 func count(t *testing.T, s *store.Store, sql string, args ...any) (n int) {

@@ -72,7 +72,7 @@ func subscriptions(ctx context.Context, q querier, sql string, args ...any) ([]s
 // until the transaction ends.
 func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subscription, error) {
 	_, err := tx.Exec(ctx, `INSERT INTO subscriptions (user_id) SELECT $1
-		WHERE NOT EXISTS (SELECT FROM subscriptions WHERE user_id = $1) ON CONFLICT DO NOTHING`, id)
+		WHERE NOT EXISTS (SELECT FROM subscriptions WHERE user_id = $1) ON CONFLICT (user_id) DO NOTHING`, id)
 	if err != nil {
 		return shop.Subscription{}, err
 	}
