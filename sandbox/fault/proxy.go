@@ -27,7 +27,9 @@ var errCut = errors.New("fault: connection cut")
 // Down resets the connections there are and closes new ones at once. Hung stops
 // the bytes in both directions; new connections are accepted and stay silent,
 // and everything flows again when the fault ends. Slow delays every chunk.
-// Error resets a connection as soon as bytes come along it.
+// Error resets a connection as soon as bytes come along it. Lost swallows, in both
+// directions and for good, what comes along the connections there are, their ends too;
+// new ones are passed on.
 type Proxy struct {
 	listener      net.Listener
 	network, addr string
@@ -77,6 +79,7 @@ func (p *Proxy) accept() {
 func (p *Proxy) serve(client net.Conn) {
 	ctx, cancel := context.WithCancelCause(p.life)
 	defer cancel(nil)
+	born := p.sw.lost()
 	if err := p.open(ctx); err != nil {
 		reset(client)
 		return
@@ -91,7 +94,7 @@ func (p *Proxy) serve(client net.Conn) {
 		reset(client)
 		_ = target.Close()
 	})
-	p.carry(ctx, cancel, client, target)
+	p.carry(ctx, cancel, client, target, born)
 	if stop() {
 		_ = client.Close()
 		_ = target.Close()
@@ -108,8 +111,9 @@ func (p *Proxy) open(ctx context.Context) error {
 	return err
 }
 
-// carry passes bytes both ways until both ends have finished, or cancels ctx.
-func (p *Proxy) carry(ctx context.Context, cancel context.CancelCauseFunc, client, target net.Conn) {
+// carry passes bytes both ways until both ends have finished, or cancels ctx. A
+// connection is lost when Lost has begun more often than before it was born.
+func (p *Proxy) carry(ctx context.Context, cancel context.CancelCauseFunc, client, target net.Conn, born int) {
 	watched, unwatch := context.WithCancel(ctx)
 	var watcher, ways sync.WaitGroup
 	watcher.Go(func() {
@@ -119,7 +123,7 @@ func (p *Proxy) carry(ctx context.Context, cancel context.CancelCauseFunc, clien
 	})
 	for _, way := range [][2]net.Conn{{target, client}, {client, target}} {
 		ways.Go(func() {
-			if err := p.pump(ctx, way[0], way[1]); err != nil {
+			if err := p.pump(ctx, way[0], way[1], born); err != nil {
 				cancel(err)
 			}
 		})
@@ -130,7 +134,7 @@ func (p *Proxy) carry(ctx context.Context, cancel context.CancelCauseFunc, clien
 }
 
 // pump passes bytes one way; nil means that the source finished in good order.
-func (p *Proxy) pump(ctx context.Context, to, from net.Conn) error {
+func (p *Proxy) pump(ctx context.Context, to, from net.Conn, born int) error {
 	buffer := make([]byte, chunk)
 	for {
 		n, readErr := from.Read(buffer)
@@ -143,6 +147,12 @@ func (p *Proxy) pump(ctx context.Context, to, from net.Conn) error {
 		}
 		if err != nil {
 			return err
+		}
+		if p.sw.lost() != born {
+			if readErr != nil {
+				return nil // the other end never learns of it
+			}
+			continue
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return err

@@ -267,3 +267,26 @@ func TestProxyNeedsAnAddressOfItsOwn(t *testing.T) {
 		t.Error("a nonsense address is taken")
 	}
 }
+
+func TestLostSwallowsOldConnectionsAlone(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "tcp", "127.0.0.1:0")
+	old := l.dial(t)
+	say(t, old, "one")
+	hear(t, old, "one")
+	set(t, &l.Switch, fault.Lost, 0, 0)
+	say(t, old, "two")
+	fresh := l.dial(t)
+	say(t, fresh, "three")
+	hear(t, fresh, "three")
+	l.Clear()
+	say(t, old, "four")
+	say(t, fresh, "five")
+	hear(t, fresh, "five")
+	if got := l.echoed.Load(); got != int64(len("onethreefive")) {
+		t.Errorf("the target got %d bytes", got)
+	}
+	if err := old.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -23,6 +23,7 @@ const (
 	Hung  Mode = "hung"  // somebody is there and says nothing
 	Slow  Mode = "slow"  // everything takes longer
 	Error Mode = "error" // something in between answers in place of the target
+	Lost  Mode = "lost"  // connections that stand when it begins lead nowhere any more; new ones are well
 )
 
 // ErrMode says that there is no such mode.
@@ -41,6 +42,7 @@ type Switch struct {
 	mu      sync.Mutex
 	fault   Fault
 	changed chan struct{}
+	losses  int // how often Lost began
 }
 
 // Set makes the target misbehave from now on, in place of what it did before.
@@ -49,7 +51,7 @@ type Switch struct {
 func (s *Switch) Set(mode Mode, latency, length time.Duration) error {
 	fresh := Fault{Mode: mode, Latency: latency}
 	switch mode {
-	case Down, Hung, Slow, Error:
+	case Down, Hung, Slow, Error, Lost:
 	default:
 		return fmt.Errorf("%w: %q", ErrMode, mode)
 	}
@@ -73,6 +75,9 @@ func (s *Switch) change(fresh Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fresh
+	if fresh.Mode == Lost {
+		s.losses++
+	}
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
@@ -92,13 +97,21 @@ func (s *Switch) state() (Fault, bool, <-chan struct{}) {
 	return s.fault, s.fault.Mode != "", s.changed
 }
 
+// lost returns how often Lost has begun: a connection that is older than the last time
+// is lost for good.
+func (s *Switch) lost() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.losses
+}
+
 // pass waits as long as a hung or slow target would make one wait. It returns
 // no mode if the way is free, Down or Error if the fault cuts it, and an error
 // if ctx ended meanwhile.
 func (s *Switch) pass(ctx context.Context) (Mode, error) {
 	for {
 		fault, on, changed := s.state()
-		if !on {
+		if !on || fault.Mode == Lost {
 			return "", ctx.Err()
 		}
 		if fault.Mode == Down || fault.Mode == Error {

@@ -5,8 +5,8 @@ import { toast } from "./notice.js";
 
 const pause = 2000;
 const targets = { telegram: "Telegram", cryptopay: "Crypto Pay", xray: "Node API", postgres: "PostgreSQL" };
-const modes = { down: "Down", hung: "Hung", slow: "Slow", error: "Error" };
-const hints = { down: "nobody answers", hung: "takes calls, says nothing", slow: "answers late", error: "answers with errors" };
+const modes = { down: "Down", hung: "Hung", slow: "Slow", error: "Error", lost: "Lost" };
+const hints = { down: "nobody answers", hung: "takes calls, says nothing", slow: "answers late", error: "answers with errors", lost: "old connections lead nowhere" };
 const pages = { World: "/world", Invoices: "/invoices", "VPN users": "/xray/users", Violations: "/violations" };
 
 let product = true; // false once the server said that there is none
