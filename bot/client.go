@@ -34,7 +34,7 @@ const maxAnswer = 4 << 20
 func NewClient(token, baseURL string, host *outbound.Host) *Client {
 	c := &Client{
 		api:  tgbotapi.BotAPI{Token: token},
-		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second}},
+		http: host.HTTP(),
 		host: host,
 	}
 	c.api.SetAPIEndpoint(strings.TrimSuffix(baseURL, "/") + "/bot%s/%s")

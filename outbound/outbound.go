@@ -1,6 +1,6 @@
 // Package outbound bounds every call to the outside: one Host per outside host,
-// each with its own time limit, number of calls at once and circuit breaker, so
-// that a host which hangs slows nobody but those who need it.
+// each with its own time limit, number of calls at once, circuit breaker and
+// connections, so that a host which hangs slows nobody but those who need it.
 //
 // It retries nothing: whether a call may be repeated is its caller's knowledge.
 package outbound
@@ -9,9 +9,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/bulkhead"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
@@ -26,14 +26,16 @@ type Config struct {
 	Wait     time.Duration // for a free place among them; default Timeout
 	Failures uint          // in a row that open the breaker; default 5
 	Pause    time.Duration // that the open breaker lasts before it tries again; default 1 s
+	Proxy    Proxy         // by which HTTP goes there; default none
 	Observe  func(host, op string, took time.Duration, err error)
 }
 
-// Host bounds the calls to one outside host.
+// Host bounds the calls to one outside host, and has the connections to it.
 type Host struct {
 	cfg       Config
 	breaker   circuitbreaker.CircuitBreaker[any]
-	run       failsafe.Executor[any]
+	places    bulkhead.Bulkhead[any]
+	transport *http.Transport
 	recovered chan struct{}
 }
 
@@ -44,9 +46,11 @@ func New(cfg Config) *Host {
 	cfg.Wait = orDefault(cfg.Wait, cfg.Timeout)
 	cfg.Failures = orDefault(cfg.Failures, 5)
 	cfg.Pause = orDefault(cfg.Pause, time.Second)
-	h := &Host{cfg: cfg, recovered: make(chan struct{}, 1)}
+	h := &Host{
+		cfg: cfg, places: bulkhead.New[any](cfg.AtOnce), transport: newTransport(cfg),
+		recovered: make(chan struct{}, 1),
+	}
 	h.breaker = circuitbreaker.NewBuilder[any]().
-		HandleIf(func(_ any, err error) bool { return err != nil && shop.KindOf(err) == shop.KindUnavailable }).
 		WithFailureThreshold(cfg.Failures).
 		WithSuccessThreshold(1).
 		WithDelay(cfg.Pause).
@@ -57,8 +61,6 @@ func New(cfg Config) *Host {
 			}
 		}).
 		Build()
-	places := bulkhead.NewBuilder[any](cfg.AtOnce).WithMaxWaitTime(cfg.Wait).Build()
-	h.run = failsafe.With(h.breaker, places)
 	return h
 }
 
@@ -70,7 +72,7 @@ func (h *Host) Do(ctx context.Context, op string, call func(context.Context) err
 		return fmt.Errorf("%s %s: %w", h.cfg.Name, op, err)
 	}
 	start := time.Now()
-	err := h.run.WithContext(ctx).Run(func() error { return h.attempt(ctx, op, call) })
+	err := h.limited(ctx, op, call)
 	if err != nil && !classified(err) {
 		err = shop.Unavailable(fmt.Errorf("%s %s: %w", h.cfg.Name, op, err))
 	}
@@ -80,11 +82,68 @@ func (h *Host) Do(ctx context.Context, op string, call func(context.Context) err
 	return err
 }
 
+// limited makes the call unless the limits forbid it. What they forbid says nothing
+// about the host, so the breaker learns of calls alone.
+func (h *Host) limited(ctx context.Context, op string, call func(context.Context) error) error {
+	if h.breaker.RemainingDelay() > 0 {
+		return circuitbreaker.ErrOpen // nobody waits for a place to hear that
+	}
+	if err := h.places.AcquirePermitWithMaxWait(ctx, h.cfg.Wait); err != nil {
+		return err
+	}
+	defer h.places.ReleasePermit()
+	if !h.breaker.TryAcquirePermit() {
+		return circuitbreaker.ErrOpen
+	}
+	trial := h.breaker.IsHalfOpen()
+	said := nothing // should call panic
+	defer func() { h.learn(said, trial) }()
+	err := h.attempt(ctx, op, call)
+	said = verdict(ctx, err)
+	return err
+}
+
+// word is what a call says about the host.
+type word int
+
+const (
+	nothing word = iota // its caller gave up
+	answers             // whatever the answer is
+	silent              // or not to be reached, or unwell
+)
+
+func verdict(ctx context.Context, err error) word {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return nothing
+	case err != nil && shop.KindOf(err) == shop.KindUnavailable:
+		return silent
+	default:
+		return answers
+	}
+}
+
+// learn tells the breaker. A trial of a host that was away must end: without an answer
+// the host is taken to be away still.
+func (h *Host) learn(said word, trial bool) {
+	switch {
+	case said == answers:
+		h.breaker.RecordSuccess()
+	case said == silent:
+		h.breaker.RecordFailure()
+	case trial && h.breaker.IsHalfOpen():
+		h.breaker.Open()
+	}
+}
+
 func (h *Host) attempt(ctx context.Context, op string, call func(context.Context) error) error {
 	limit := fmt.Errorf("%s %s: no answer in %s", h.cfg.Name, op, h.cfg.Timeout)
 	bounded, cancel := context.WithTimeoutCause(ctx, h.cfg.Timeout, limit)
 	defer cancel()
 	err := call(bounded)
+	if err != nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
+		h.transport.CloseIdleConnections() // they may lead nowhere either: the next call makes a new one
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -158,6 +158,89 @@ func TestACancelledCallerIsNotTheHostsFault(t *testing.T) {
 	}
 }
 
+// away returns a host that has failed, and whose next call tries whether it is back.
+func away(t *testing.T, atOnce uint) *outbound.Host {
+	t.Helper()
+	h := outbound.New(outbound.Config{
+		Name: "host", Failures: 1, Pause: time.Millisecond, AtOnce: atOnce, Wait: time.Millisecond, Timeout: 5 * time.Second,
+	})
+	_ = h.Do(t.Context(), "ask", func(context.Context) error { return errors.New("connection refused") })
+	return h
+}
+
+// tryOnce has one call made, once the breaker lets it.
+func tryOnce(ctx context.Context, t *testing.T, h *outbound.Host, call func(context.Context) error) {
+	t.Helper()
+	for made := false; !made && t.Context().Err() == nil; {
+		_ = h.Do(ctx, "ask", func(ctx context.Context) error { made = true; return call(ctx) })
+	}
+}
+
+// stillAway checks that nothing has closed the breaker, and that a success does.
+func stillAway(t *testing.T, h *outbound.Host) {
+	t.Helper()
+	if !h.Open() || len(h.Recovered()) != 0 {
+		t.Errorf("open: %t, told %d times that it is back", h.Open(), len(h.Recovered()))
+	}
+	tryOnce(t.Context(), t, h, func(context.Context) error { return nil })
+	if h.Open() || len(h.Recovered()) != 1 {
+		t.Errorf("after a success, open: %t, told %d times that it is back", h.Open(), len(h.Recovered()))
+	}
+}
+
+func TestACallerWhoGivesUpSaysNothingOfAHostThatWasAway(t *testing.T) {
+	t.Parallel()
+	h := away(t, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	tryOnce(ctx, t, h, func(ctx context.Context) error { cancel(); return hang(ctx) })
+	stillAway(t, h)
+}
+
+func TestACallThatPanicsSaysNothingOfAHostThatWasAway(t *testing.T) {
+	t.Parallel()
+	h := away(t, 2)
+	func() {
+		defer func() { _ = recover() }()
+		tryOnce(t.Context(), t, h, func(context.Context) error { panic("odd") })
+	}()
+	stillAway(t, h)
+}
+
+func TestAFullHouseSaysNothingOfAHostThatWasAway(t *testing.T) {
+	t.Parallel()
+	h := away(t, 1)
+	var calls sync.WaitGroup
+	begun, end := make(chan struct{}), make(chan struct{})
+	calls.Go(func() {
+		tryOnce(t.Context(), t, h, func(context.Context) error { close(begun); <-end; return errors.New("still refused") })
+	})
+	<-begun
+	for range 3 {
+		if err := h.Do(t.Context(), "ask", func(context.Context) error { return nil }); shop.KindOf(err) != shop.KindUnavailable {
+			t.Errorf("let in: %v", err)
+		}
+	}
+	close(end)
+	calls.Wait()
+	stillAway(t, h)
+}
+
+// A full house is no success that would make up for failures before it.
+func TestAFullHouseDoesNotMakeUpForFailures(t *testing.T) {
+	t.Parallel()
+	h := outbound.New(outbound.Config{Name: "host", Failures: 3, AtOnce: 1, Wait: time.Millisecond, Pause: time.Hour, Timeout: 5 * time.Second})
+	fail := func(context.Context) error { return errors.New("connection refused") }
+	for range 3 {
+		_ = h.Do(t.Context(), "ask", func(ctx context.Context) error {
+			_ = h.Do(ctx, "ask", fail) // there is no place
+			return errors.New("connection refused")
+		})
+	}
+	if !h.Open() {
+		t.Error("three failures in a row did not open it")
+	}
+}
+
 func BenchmarkDo(b *testing.B) {
 	h := outbound.New(outbound.Config{Name: "host"})
 	b.ReportAllocs()

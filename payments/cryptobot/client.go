@@ -40,10 +40,7 @@ type Config struct {
 	// ReturnURL is where the button after the payment leads, an https address
 	// that opens our bot; empty means no button.
 	ReturnURL string
-	// HTTP makes the calls; nil means a client of its own. Redirects are never
-	// followed, as they would carry the token to another host.
-	HTTP *http.Client
-	// Host bounds the calls. It is required.
+	// Host bounds the calls and has the connections. It is required.
 	Host *outbound.Host
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -57,7 +54,7 @@ type Config struct {
 // is KindInternal, with an *APIError inside.
 type Client struct {
 	cfg  Config
-	http http.Client
+	http *http.Client
 }
 
 // New returns a client. It makes no call; Check does.
@@ -66,13 +63,11 @@ func New(cfg Config) *Client {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Client{cfg: cfg}
-	if cfg.HTTP != nil {
-		c.http = *cfg.HTTP
-	}
-	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return c
+	return &Client{cfg: cfg, http: cfg.Host.HTTP()}
 }
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // createParams are the parameters of createInvoice as we use it.
 type createParams struct {

@@ -51,10 +51,12 @@ func clientOf(t *testing.T, handler http.HandlerFunc) *cryptobot.Client {
 	t.Helper()
 	api := httptest.NewServer(handler)
 	t.Cleanup(api.Close)
-	return cryptobot.New(cryptobot.Config{
-		BaseURL: api.URL + "/api/", Token: token, Assets: []string{"USDT", "TON"}, HTTP: api.Client(), Now: noon,
+	client := cryptobot.New(cryptobot.Config{
+		BaseURL: api.URL + "/api/", Token: token, Assets: []string{"USDT", "TON"}, Now: noon,
 		ReturnURL: "https://t.me/sallyport_bot?start=paid", Host: outbound.New(outbound.Config{Name: "cryptobot"}),
 	})
+	t.Cleanup(client.Close)
+	return client
 }
 
 func order() shop.Order {
