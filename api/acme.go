@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -27,14 +28,15 @@ const (
 // ACMEConfig says for which name to get a certificate, where, and how its CA
 // reaches us.
 type ACMEConfig struct {
-	Host       string            // the name
-	Directory  string            // the CA
-	Email      string            // for the CA to write to; may be empty
-	Roots      *x509.CertPool    // that the CA's own address is trusted by; nil means the system's
-	Listen     string            // where HTTPS is served: TLS-ALPN-01 is solved there
-	HTTPListen string            // where HTTP is served: HTTP-01 is solved there; empty means it is not
-	Storage    certmagic.Storage // shared by all replicas
-	CheckEvery time.Duration     // default 10 min
+	Host       string                                // the name
+	Directory  string                                // the CA
+	Email      string                                // for the CA to write to; may be empty
+	Roots      *x509.CertPool                        // that the CA's own address is trusted by; nil means the system's
+	Proxy      func(*http.Request) (*url.URL, error) // by which the CA is reached; nil means as the environment says
+	Listen     string                                // where HTTPS is served: TLS-ALPN-01 is solved there
+	HTTPListen string                                // where HTTP is served: HTTP-01 is solved there; empty means it is not
+	Storage    certmagic.Storage                     // shared by all replicas
+	CheckEvery time.Duration                         // default 10 min
 	Logger     *zap.Logger
 }
 
@@ -90,7 +92,7 @@ func NewACME(cfg ACMEConfig) (*ACME, error) {
 		Storage: cfg.Storage, DefaultServerName: cfg.Host, OnEvent: a.note, Logger: quiet,
 	})
 	a.issuer = certmagic.NewACMEIssuer(a.magic, certmagic.ACMEIssuer{
-		CA: cfg.Directory, Email: cfg.Email, Agreed: true, TrustedRoots: cfg.Roots, Logger: quiet,
+		CA: cfg.Directory, Email: cfg.Email, Agreed: true, TrustedRoots: cfg.Roots, HTTPProxy: cfg.Proxy, Logger: quiet,
 		ListenHost: listenHost, AltTLSALPNPort: tlsPort, AltHTTPPort: httpPort, DisableHTTPChallenge: cfg.HTTPListen == "",
 	})
 	a.magic.Issuers = []certmagic.Issuer{a.issuer}

@@ -135,16 +135,20 @@ func (p *program) buildStores(ctx context.Context) error {
 // and whose answer came too late is sent again.
 const telegramBudget = 12 * time.Second
 
+// payBudget bounds one call to Crypto Pay.
+const payBudget = 5 * time.Second
+
 func (p *program) buildOutside(context.Context) error {
-	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.host("telegram", telegramBudget, 64))
+	p.client = bot.NewClient(string(p.config.BotToken), p.config.TelegramAPI, p.hostBy(p.config.telegramProxy(), "telegram", telegramBudget, 64))
 	p.onClose(p.client.Close)
 	p.stars = stars.New(func(ctx context.Context, method string, params map[string]string, result any) error {
 		return p.client.Call(ctx, method, params, result)
 	})
 	p.cryptobot = cryptobot.New(cryptobot.Config{
 		BaseURL: p.config.CryptoPayAPI, Token: string(p.config.CryptoPayToken), Assets: p.config.CryptoPayAssets,
-		ReturnURL: p.config.ReturnURL, Host: p.host("cryptopay", 5*time.Second, 8),
+		ReturnURL: p.config.ReturnURL, Host: p.hostBy(p.config.proxy(), "cryptopay", payBudget, 8),
 	})
+	p.onClose(p.cryptobot.Close)
 	return nil
 }
 

@@ -164,6 +164,7 @@ func (p *program) buildACME(ctx context.Context) (*api.ACME, error) {
 	}
 	return api.NewACME(api.ACMEConfig{
 		Host: p.config.publicHost(), Directory: p.config.ACMECA, Email: p.config.ACMEEmail, Roots: roots,
+		Proxy:  p.config.proxy(),
 		Listen: p.config.Listen, HTTPListen: p.config.HTTPListen, Storage: kept, Logger: p.log.Named("tls"),
 	})
 }

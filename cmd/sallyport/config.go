@@ -25,6 +25,7 @@ const sharedListener = "shared"
 type config struct {
 	BotToken      secret `env:"BOT_TOKEN,required" doc:"the bot's token, from @BotFather"`
 	TelegramAPI   string `env:"TELEGRAM_API" envDefault:"https://api.telegram.org" doc:"where the Bot API is"`
+	TelegramProxy secret `env:"TELEGRAM_PROXY" doc:"the proxy by which Telegram alone is reached, such as 'socks5://user:password@host:1080'; also 'http', 'https' and 'socks5h'; empty means as 'HTTPS_PROXY' says"`
 	PublicURL     string `env:"PUBLIC_URL,required" doc:"the https address by which Telegram reaches the shop; the webhook's path is added to it"`
 	WebhookSecret secret `env:"WEBHOOK_SECRET,required" doc:"16 to 256 of 'A-Z a-z 0-9 _ -', sent along by Telegram with every update"`
 	SendRate      int    `env:"TELEGRAM_MESSAGES_PER_SECOND" envDefault:"26" doc:"how many messages a second the bot may send; Telegram allows 30, and more only to bots that it has granted that"`
@@ -34,6 +35,9 @@ type config struct {
 	CryptoPayAPI    string   `env:"CRYPTOPAY_API" envDefault:"https://pay.crypt.bot/api" doc:"where Crypto Pay is; the test network has another address"`
 	CryptoPayAssets []string `env:"CRYPTOPAY_ASSETS" envDefault:"USDT,TON,BTC,ETH,LTC,BNB,TRX,USDC" doc:"what customers may pay in; a payment in anything else is flagged"`
 	ReturnURL       string   `env:"CRYPTOPAY_RETURN_URL" doc:"where the button under a paid invoice leads, such as 'https://t.me/your_bot'; empty means no button"`
+
+	HTTPSProxy secret `env:"HTTPS_PROXY" doc:"the proxy by which Telegram, Crypto Pay and the CA are reached, such as 'http://user:password@host:3128'; also 'https', 'socks5' and 'socks5h'; nodes and this machine's own addresses never are"`
+	NoProxy    string `env:"NO_PROXY" doc:"hosts that 'HTTPS_PROXY' is not for, such as 'pay.crypt.bot,10.0.0.0/8'"`
 
 	DatabaseURL      secret        `env:"DATABASE_URL,required" doc:"how to reach PostgreSQL, such as 'postgres://user:password@host:5432/name'"`
 	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8" doc:"connections for deliveries and for dialogs, half each, at least 2"`
@@ -100,6 +104,7 @@ func (c config) validate() error {
 	check(c.WebConns >= 2 && c.WorkConns >= 3, "DB_WEB_CONNECTIONS, DB_WORK_CONNECTIONS", "at least 2 and 3")
 	_, err := time.LoadLocation(c.Timezone)
 	check(err == nil, "TIMEZONE", "a zone such as Europe/Moscow")
+	c.validateProxies(check)
 	c.validateEdge(check)
 	return errors.Join(problems...)
 }

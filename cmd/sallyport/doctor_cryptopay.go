@@ -20,8 +20,9 @@ const (
 func (d *doctor) checkCryptoPay(ctx context.Context, c *check) {
 	client := cryptobot.New(cryptobot.Config{
 		BaseURL: d.config.CryptoPayAPI, Token: string(d.config.CryptoPayToken),
-		Host: outbound.New(outbound.Config{Name: "cryptopay", Timeout: callBudget}),
+		Host: outbound.New(outbound.Config{Name: "cryptopay", Timeout: callBudget, Proxy: d.config.proxy()}),
 	})
+	defer client.Close()
 	app, err := client.Me(ctx)
 	switch {
 	case err == nil:
@@ -29,14 +30,14 @@ func (d *doctor) checkCryptoPay(ctx context.Context, c *check) {
 	case cryptobot.WrongToken(err):
 		c.add(fails, "Crypto Pay does not know the token", "the token is wrong, or of the other network (main and test have tokens of their own): take it from @CryptoBot, Crypto Pay, My Apps, and set CRYPTOPAY_TOKEN")
 	case isDown(err):
-		c.add(fails, "no answer from "+d.config.CryptoPayAPI+": "+causeOf(err), "see that this machine reaches CRYPTOPAY_API: name server, firewall (curl -v https://pay.crypt.bot)")
+		c.add(fails, "no answer from "+d.config.CryptoPayAPI+by(d.config.proxy(), d.config.CryptoPayAPI)+": "+causeOf(err), "see that this machine reaches CRYPTOPAY_API: name server, firewall (curl -v https://pay.crypt.bot)")
 	default:
 		c.add(fails, "Crypto Pay refuses: "+causeOf(err), "see the app's security settings in @CryptoBot: its list of allowed addresses must name this server")
 	}
 }
 
 func (d *doctor) judgeApp(app cryptobot.App, c *check) {
-	c.add(well, app.Name+" in @"+app.Bot, "")
+	c.add(well, app.Name+" in @"+app.Bot+by(d.config.proxy(), d.config.CryptoPayAPI), "")
 	if want := payBotAt(d.config.CryptoPayAPI); want != "" && app.Bot != want {
 		c.add(fails, "CRYPTOPAY_API is where payments are made in @"+want, "take a token of @"+want+", or correct CRYPTOPAY_API")
 	}

@@ -15,7 +15,8 @@ import (
 const callBudget = 5 * time.Second
 
 func (d *doctor) telegram() *bot.Client {
-	return bot.NewClient(string(d.config.BotToken), d.config.TelegramAPI, outbound.New(outbound.Config{Name: "telegram", Timeout: callBudget}))
+	host := outbound.New(outbound.Config{Name: "telegram", Timeout: callBudget, Proxy: d.config.telegramProxy()})
+	return bot.NewClient(string(d.config.BotToken), d.config.TelegramAPI, host)
 }
 
 // checkTelegram asks Telegram whose the token is.
@@ -25,15 +26,15 @@ func (d *doctor) checkTelegram(ctx context.Context, c *check) {
 	me, err := client.Me(ctx)
 	switch {
 	case err == nil:
-		c.add(well, "@"+me.Username, "")
+		c.add(well, "@"+me.Username+by(d.config.telegramProxy(), d.config.TelegramAPI), "")
 	case bot.WrongToken(err):
 		c.add(fails, "Telegram does not know the token", "the token is wrong: take it from @BotFather and set BOT_TOKEN")
 	default:
-		c.add(fails, "no answer from "+d.config.TelegramAPI+": "+causeOf(err), telegramTodo)
+		c.add(fails, "no answer from "+d.config.TelegramAPI+by(d.config.telegramProxy(), d.config.TelegramAPI)+": "+causeOf(err), telegramTodo)
 	}
 }
 
-const telegramTodo = "see that this machine reaches TELEGRAM_API: name server, firewall, and whether Telegram is blocked where it stands (curl -v https://api.telegram.org)"
+const telegramTodo = "see that this machine reaches TELEGRAM_API: name server, firewall, and whether Telegram is blocked where it stands (curl -v https://api.telegram.org); if it is, set TELEGRAM_PROXY"
 
 // checkWebhook compares what Telegram knows of the webhook with what the shop sets.
 func (d *doctor) checkWebhook(ctx context.Context, c *check) {

@@ -60,6 +60,7 @@ func readConfig() (config, error) {
 	if err != nil {
 		return config{}, err
 	}
+	commonNames(values)
 	fileErr := readSecretFiles(values)
 	var c config
 	err = misread(env.ParseWithOptions(&c, env.Options{Environment: values}), values)

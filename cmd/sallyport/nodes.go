@@ -17,12 +17,17 @@ import (
 // nodeBudget bounds one operation on a node.
 const nodeBudget = 3 * time.Second
 
-// host returns the limits of the calls to an outside host.
+// host returns the limits of the calls to an outside host that is reached directly.
 func (p *program) host(name string, timeout time.Duration, atOnce uint) *outbound.Host {
+	return p.hostBy(nil, name, timeout, atOnce)
+}
+
+// hostBy is host for one that may be reached by a proxy.
+func (p *program) hostBy(proxy outbound.Proxy, name string, timeout time.Duration, atOnce uint) *outbound.Host {
 	if known, ok := p.hosts[name]; ok {
 		return known
 	}
-	h := outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Observe: p.observe})
+	h := outbound.New(outbound.Config{Name: name, Timeout: timeout, AtOnce: atOnce, Proxy: proxy, Observe: p.observe})
 	p.hosts[name] = h
 	p.metrics.MustRegister(breakerGauge(name, h))
 	return h

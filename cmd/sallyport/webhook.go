@@ -218,6 +218,6 @@ func telegramClient() (config, *bot.Client, error) {
 	if err != nil {
 		return config{}, nil, err
 	}
-	host := outbound.New(outbound.Config{Name: "telegram", Timeout: telegramBudget})
+	host := outbound.New(outbound.Config{Name: "telegram", Timeout: telegramBudget, Proxy: c.telegramProxy()})
 	return c, bot.NewClient(string(c.BotToken), c.TelegramAPI, host), nil
 }
