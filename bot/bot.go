@@ -122,8 +122,8 @@ func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
 	if err := b.display.sender.Answer(ctx, q.ID, a.toast); err != nil {
 		return err
 	}
-	if a.qr != "" {
-		return b.display.photo(ctx, user.ID, a.qr, a.screen)
+	if a.picture.content != "" {
+		return b.display.photo(ctx, user.ID, a.picture, a.screen)
 	}
 	if a.order.ID == (shop.OrderID{}) {
 		return b.display.show(ctx, user.ID, messageOf(q), a.screen)

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"sallyport/shop"
 )
@@ -16,10 +17,10 @@ type turn struct {
 
 // answer is what the customer gets for a move.
 type answer struct {
-	screen Screen
-	toast  string     // shown for a moment over the screen
-	qr     string     // if set, the screen is sent as the caption of this QR code
-	order  shop.Order // if set, the screen shows this order, which may change meanwhile
+	screen  Screen
+	toast   string     // shown for a moment over the screen
+	picture picture    // if set, it is sent instead of the screen, which is shown where that cannot be
+	order   shop.Order // if set, the screen shows this order, which may change meanwhile
 }
 
 // press answers one kind of button; arguments are what its data holds after the verb.
@@ -46,8 +47,13 @@ func (b *Bot) routes() map[string]press {
 	}
 }
 
+// hello greets the customer by name, unless nothing of it can be seen.
 func (t turn) hello() string {
-	return t.paint.text("menu.hello", fields{"Name": t.firstName})
+	name := plain(t.firstName)
+	if name == "" {
+		return ""
+	}
+	return t.paint.text("menu.hello", fields{"Name": name})
 }
 
 // stale is the answer to a button whose time is over.
@@ -174,18 +180,21 @@ func (b *Bot) profile(ctx context.Context, t turn, _ []string) (answer, error) {
 	return answer{screen: t.paint.profile(profile)}, err
 }
 
-func (b *Bot) key(ctx context.Context, t turn, _ []string) (answer, error) {
+func (b *Bot) key(ctx context.Context, t turn, arguments []string) (answer, error) {
 	profile, err := b.shop.Profile(ctx, t.user.ID)
-	return answer{screen: t.paint.key(profile)}, err
+	page, _ := strconv.Atoi(argument(arguments, 0)) // what is no number is the first
+	return answer{screen: t.paint.key(profile, page)}, err
 }
 
 func (b *Bot) qr(ctx context.Context, t turn, _ []string) (answer, error) {
 	profile, err := b.shop.Profile(ctx, t.user.ID)
 	if err != nil || len(profile.Links) == 0 {
-		return answer{screen: t.paint.key(profile)}, err
+		return answer{screen: t.paint.key(profile, 0)}, err
 	}
-	caption := Screen{Name: "qr", Text: t.paint.text("key.caption", nil)}
-	return answer{screen: caption, qr: profile.Links[0].URL}, nil
+	return answer{
+		picture: picture{content: profile.Links[0].URL, caption: Screen{Name: "qr", Text: t.paint.text("key.caption", nil)}},
+		screen:  t.paint.key(profile, 0),
+	}, nil
 }
 
 func (b *Bot) help(_ context.Context, t turn, _ []string) (answer, error) {

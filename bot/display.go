@@ -92,20 +92,33 @@ func (d *Display) refresh(ctx context.Context, user shop.UserID, screen Screen) 
 	return err
 }
 
-// photo sends a picture of content; where Telegram takes none, the text goes alone,
-// so that what it says always arrives.
-func (d *Display) photo(ctx context.Context, user shop.UserID, content string, caption Screen) error {
-	png, err := qrPNG(content)
-	if err != nil {
+// picture is a QR code and what stands below it.
+type picture struct {
+	content string
+	caption Screen
+}
+
+// photo sends a picture; where it cannot be drawn, or Telegram takes none, the screen
+// instead of it is sent alone, so that what it says always arrives.
+func (d *Display) photo(ctx context.Context, user shop.UserID, p picture, instead Screen) error {
+	err := d.draw(ctx, user, p)
+	if err == nil || !isRefusal(err) && !errors.Is(err, errNoPicture) {
 		return err
 	}
-	_, err = d.sender.Photo(ctx, d.priority, int64(user), png, caption)
-	if isRefusal(err) {
-		_, textErr := d.insist(ctx, user, caption)
-		if textErr != nil {
-			return errors.Join(err, textErr)
-		}
-		return nil
+	if _, textErr := d.insist(ctx, user, instead); textErr != nil {
+		return errors.Join(err, textErr)
 	}
+	return nil
+}
+
+// errNoPicture says that there is too much to draw, or to say below it.
+var errNoPicture = errors.New("does not fit into a picture")
+
+func (d *Display) draw(ctx context.Context, user shop.UserID, p picture) error {
+	png, err := qrPNG(p.content)
+	if err != nil || length(shown(p.caption.Text)) > maxCaption {
+		return errors.Join(errNoPicture, err)
+	}
+	_, err = d.sender.Photo(ctx, d.priority, int64(user), png, p.caption)
 	return err
 }

@@ -34,9 +34,11 @@ type front struct {
 	shop      *shop.Shop
 	messenger *bot.Messenger
 	gateway   *shoptest.Gateway
+	nodes     []shop.Node
 	seen      int
 	offset    int // of the updates taken from Telegram
 
+	noPictures atomic.Bool  // Telegram takes none
 	answers    atomic.Int64 // to presses
 	beforeEdit func()       // called when Telegram is asked to edit a message
 }
@@ -54,6 +56,10 @@ func newFront(t *testing.T) *front {
 		if strings.HasSuffix(r.URL.Path, "/answerCallbackQuery") {
 			f.answers.Add(1)
 		}
+		if f.noPictures.Load() && strings.HasSuffix(r.URL.Path, "/sendPhoto") {
+			http.Error(w, `{"ok":false,"error_code":400,"description":"Bad Request: IMAGE_PROCESS_FAILED"}`, http.StatusBadRequest)
+			return
+		}
 		f.telegram.ServeHTTP(w, r)
 	}))
 	t.Cleanup(api.Close)
@@ -70,9 +76,9 @@ func newFront(t *testing.T) *front {
 		ID: "basic", Name: map[shop.Language]string{shop.English: "Basic"}, Description: map[shop.Language]string{shop.English: "A & B"},
 		Periods: []shop.Period{{ID: "30d", Length: 720 * time.Hour, Price: shop.Money{Minor: 14900, Currency: "RUB"}, Stars: shop.Money{Minor: 99, Currency: shop.XTR}}},
 	}}})
-	nodes := []shop.Node{shoptest.NewNode("de1")}
+	f.nodes = []shop.Node{shoptest.NewNode("de1")}
 	f.shop = shop.New(shop.Config{
-		Store: f.store, Catalogue: &c, Nodes: func() []shop.Node { return nodes },
+		Store: f.store, Catalogue: &c, Nodes: func() []shop.Node { return f.nodes },
 		Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: f.gateway, shop.Stars: stars.New(f.call)},
 		Messenger: f.messenger, Assets: []string{"USDT"},
 	})
@@ -300,6 +306,112 @@ func TestTheKeyComesFirstWhenTheChatIsHeldBack(t *testing.T) {
 	}
 	if cards := f.screens(); tries > 3 || cards[len(cards)-1].PhotoFileID == "" {
 		t.Errorf("the key came with try %d", tries)
+	}
+}
+
+// begins has Ann choose her language, and returns her screen.
+func (f *front) begins() telegram.Message {
+	f.t.Helper()
+	f.write("/start")
+	screen := f.only("Choose")
+	f.must(f.press(screen.ID, "language:en", "x"))
+	return screen
+}
+
+// buys has Ann, who looks at screen, buy access, and node let her in.
+func (f *front) buys(screen telegram.Message) shop.OrderID {
+	f.t.Helper()
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	order := f.orderOf(f.only("Preparing your invoice"))
+	f.must(f.shop.OpenInvoice(f.t.Context(), order))
+	o, err := f.shop.OrderOf(f.t.Context(), shop.UserID(ann), order)
+	f.must(err)
+	_, err = f.shop.Settle(f.t.Context(), f.gateway.Pay(o))
+	f.must(err)
+	f.must(f.shop.Converge(f.t.Context(), shop.UserID(ann)))
+	return order
+}
+
+// patient repeats what Telegram asks to wait for.
+func (f *front) patient(do func() error) {
+	f.t.Helper()
+	for {
+		err := do()
+		limited, ok := errors.AsType[*shop.Error](err)
+		if !ok || limited.Kind != shop.KindLimited {
+			f.must(err)
+			return
+		}
+		<-time.After(limited.RetryAfter)
+	}
+}
+
+// A key that no picture can hold, and no caption, is sent all the same.
+func TestAKeyTooLongForAPictureIsSentAsText(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.nodes = []shop.Node{shoptest.NewNode(strings.Repeat("x", 3000))}
+	screen := f.begins()
+	order := f.buys(screen)
+	f.patient(func() error {
+		return f.shop.Notify(t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeReady, OrderID: order})
+	})
+	screens := f.screens()
+	if last := screens[len(screens)-1]; last.PhotoFileID != "" || !strings.Contains(last.Text, "vless://") {
+		t.Errorf("the key is not there: %+v", last)
+	}
+}
+
+func TestWhereNoPictureIsTakenTheKeyIsShown(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	screen := f.begins()
+	f.buys(screen)
+	f.noPictures.Store(true)
+	f.must(f.press(screen.ID, "qr", "x"))
+	screens := f.screens()
+	if last := screens[len(screens)-1]; last.PhotoFileID != "" || !strings.Contains(last.Text, "vless://") {
+		t.Errorf("no key where the picture was asked for: %+v", last)
+	}
+}
+
+// However many and long the links, each stands on some page of the key.
+func TestAKeyOfManyLongLinksHasPages(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.nodes = nil
+	want := make(map[string]bool)
+	for n := range 10 {
+		name := fmt.Sprintf("node%d.%s", n, strings.Repeat("x", 900))
+		f.nodes, want[name] = append(f.nodes, shoptest.NewNode(name)), true
+	}
+	screen := f.begins()
+	f.buys(screen)
+	f.must(f.press(screen.ID, "key", "x"))
+	for pages := 1; ; pages++ {
+		shown := f.only("Your key")
+		for name := range want {
+			if strings.Contains(shown.Text, "@"+name) {
+				delete(want, name)
+			}
+		}
+		next := ""
+		for _, b := range slices.Concat(shown.Keyboard...) {
+			if strings.HasPrefix(b.Text, "Next") {
+				next = b.Data
+			}
+		}
+		if next == "" || pages > 10 {
+			break
+		}
+		f.must(f.press(screen.ID, next, "x"))
+	}
+	if len(want) != 0 {
+		t.Errorf("%d links are on no page", len(want))
+	}
+	for _, page := range []string{"key:99", "key:-1", "key:x"} {
+		f.must(f.press(screen.ID, page, "x"))
+		f.only("vless://")
 	}
 }
 

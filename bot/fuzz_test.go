@@ -141,7 +141,7 @@ func FuzzPress(f *testing.F) {
 			t.Fatalf("%q: %v", data, err)
 		}
 		checkMarkup(t, a.screen)
-		if a.screen.Text == "" || a.qr != "" || strings.Contains(draw(a.screen), "FOREIGN") {
+		if a.screen.Text == "" || a.picture.content != "" || strings.Contains(draw(a.screen), "FOREIGN") {
 			t.Errorf("%q: %+v", data, a)
 		}
 		if a.order.ID != (shop.OrderID{}) && a.order.UserID != user.ID {
@@ -149,6 +149,8 @@ func FuzzPress(f *testing.F) {
 		}
 	})
 }
+
+func visible(name string) string { return plain(name) }
 
 // What follows /start changes nothing, and a name is shown as it is, never as markup.
 func FuzzStart(f *testing.F) {
@@ -165,8 +167,11 @@ func FuzzStart(f *testing.F) {
 			t.Fatal(err)
 		}
 		checkMarkup(t, plain.screen)
-		if !strings.HasPrefix(html.UnescapeString(plain.screen.Text), "👋 Hello, "+name+"!") {
+		if hello := "👋 Hello, " + visible(name) + "!"; visible(name) != "" && !strings.HasPrefix(html.UnescapeString(plain.screen.Text), hello) {
 			t.Errorf("%q is shown as %q", name, plain.screen.Text)
+		}
+		if strings.ContainsFunc(plain.screen.Text, disturbs) {
+			t.Errorf("%q turns %q around", name, plain.screen.Text)
 		}
 		a, err := b.command(t.Context(), move, "/start "+payload)
 		if diff := cmp.Diff(plain.screen, a.screen); err != nil || diff != "" {

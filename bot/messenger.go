@@ -33,7 +33,8 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 		if len(msg.Profile.Links) == 0 { // it has run out before this message could be sent
 			return nil
 		}
-		if err := m.display.photo(ctx, user.ID, msg.Profile.Links[0].URL, paint.card(msg.Profile)); err != nil {
+		card := paint.card(msg.Profile)
+		if err := m.display.photo(ctx, user.ID, picture{content: msg.Profile.Links[0].URL, caption: card}, card); err != nil {
 			return err
 		}
 		_ = m.refresh(ctx, paint, msg) // the key is there; an old screen says so when its button is pressed

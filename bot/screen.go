@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"strconv"
 	"strings"
 
 	"sallyport/shop"
@@ -168,17 +169,50 @@ func (p painter) profile(v shop.Profile) Screen {
 
 func (p painter) planName(v shop.Profile) string { return name(v.Plan.Name, p.lang) }
 
-// key shows the customer's key.
-func (p painter) key(v shop.Profile) Screen {
+// key shows the customer's key, or what fits on this page of it.
+func (p painter) key(v shop.Profile, page int) Screen {
 	if !v.Subscription.Granted() {
 		return Screen{Name: "key", Text: p.text("key.none", nil), Rows: [][]Button{row(p.button("buy", "plans")), p.toMenu()}}
 	}
-	s := Screen{Name: "key", Text: p.text("key.text", fields{"Until": p.texts.date(p.lang, v.Subscription.ExpiresAt)})}
-	for _, link := range v.Links {
-		s.Text += "\n\n" + p.text("key.link", fields{"Node": link.Node, "Link": link.URL})
+	s := Screen{Name: "key", Text: p.keyHead(v)}
+	pages := p.keyPages(v)
+	page = max(0, min(page, len(pages)-1))
+	if page < len(pages) {
+		s.Text += pages[page]
 	}
-	s.Rows = [][]Button{row(p.button("qr", "qr"), p.button("help", "help")), p.toMenu()}
+	var turns []Button
+	if page > 0 {
+		turns = append(turns, p.button("previous", "key", strconv.Itoa(page-1)))
+	}
+	if page+1 < len(pages) {
+		turns = append(turns, p.button("next", "key", strconv.Itoa(page+1)))
+	}
+	if turns != nil {
+		s.Rows = append(s.Rows, turns)
+	}
+	s.Rows = append(s.Rows, row(p.button("qr", "qr"), p.button("help", "help")), p.toMenu())
 	return s
+}
+
+func (p painter) keyHead(v shop.Profile) string {
+	return p.text("key.text", fields{"Until": p.texts.date(p.lang, v.Subscription.ExpiresAt)})
+}
+
+// keyPages returns the links of the customer's key, as many on a page as fit below its head.
+func (p painter) keyPages(v shop.Profile) []string {
+	var pages []string
+	room := 0
+	for _, link := range v.Links {
+		text := "\n\n" + p.text("key.link", fields{"Node": link.Node, "Link": link.URL})
+		need := length(shown(text))
+		if need > room {
+			pages = append(pages, "")
+			room = maxText - length(shown(p.keyHead(v)))
+		}
+		pages[len(pages)-1] += text
+		room -= need
+	}
+	return pages
 }
 
 // card is the caption of the picture by which a key is delivered.

@@ -108,13 +108,11 @@ func (t *Texts) price(m shop.Money) string {
 	return amount + " " + sign
 }
 
-// name picks the text of the catalogue in this language, else in any.
+// name picks the text of the catalogue in this language, else in any in which it says
+// something.
 func name(texts map[shop.Language]string, l shop.Language) string {
-	if text, ok := texts[l]; ok {
-		return text
-	}
-	for _, fallback := range shop.Languages() {
-		if text, ok := texts[fallback]; ok {
+	for _, candidate := range append([]shop.Language{l}, shop.Languages()...) {
+		if text := texts[candidate]; plain(text) != "" {
 			return text
 		}
 	}
