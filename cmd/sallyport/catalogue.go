@@ -7,18 +7,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"sallyport/bot"
 	"sallyport/shop"
 	"sallyport/xray"
 )
 
 // catalogueFile is the catalogue as the operator writes it.
 type catalogueFile struct {
-	Support string     `yaml:"support" doc:"the contact that customers are shown under Support"`
+	Support string     `yaml:"support" doc:"the contact that customers are shown under Support, at most 128 characters"`
 	Limits  limitsFile `yaml:"limits" doc:"what one customer may do; may be left out"`
 	Plans   []planFile `yaml:"plans" doc:"1 to 8 products"`
 	Nodes   []nodeFile `yaml:"nodes" doc:"1 to 10 Xray servers; every customer with access is let in on every one"`
@@ -31,8 +35,8 @@ type limitsFile struct {
 
 type planFile struct {
 	ID          string            `yaml:"id" doc:"1 to 16 of 'a-z 0-9', each once; it must stay the same once somebody has bought the plan"`
-	Name        map[string]string `yaml:"name" doc:"what customers see, by language; 'en' is required and is the fallback"`
-	Description map[string]string `yaml:"description" doc:"by language, at most 300 characters, without markup"`
+	Name        map[string]string `yaml:"name" doc:"what customers see, by language ('en', 'ru'), at most 64 characters; 'en' is required and is the fallback"`
+	Description map[string]string `yaml:"description" doc:"by language, at most 300 characters, without markup; may be left out"`
 	Periods     []periodFile      `yaml:"periods" doc:"1 to 12 of them"`
 }
 
@@ -44,7 +48,7 @@ type periodFile struct {
 
 type nodeFile struct {
 	Name        string `yaml:"name" doc:"1 to 32 of 'a-z 0-9 -', each once; customers see it above its link"`
-	Title       string `yaml:"title" doc:"what the customer's app calls the server"`
+	Title       string `yaml:"title" doc:"what the customer's app calls the server, at most 64 characters"`
 	API         string `yaml:"api" doc:"where Xray's API listens: 'unix:///path', 'unix-abstract:name', or 'host:port' of this machine; it has no password and must not be open to the network"`
 	Inbound     string `yaml:"inbound" doc:"the tag of the VLESS inbound in Xray's configuration"`
 	Host        string `yaml:"host" doc:"the server's public name or IP address"`
@@ -55,12 +59,14 @@ type nodeFile struct {
 	Fingerprint string `yaml:"fingerprint" doc:"the browser that apps imitate, such as 'chrome'"`
 }
 
-// What fits on one screen of 4096 characters: plans with their descriptions, the
-// buttons of periods, a key's links of about 300 characters each.
+// What fits on one screen: plans with their descriptions, the buttons of periods.
+// Characters are counted as Telegram does. A key's links have pages.
 const (
 	maxPlans       = 8
 	maxPeriods     = 12
+	maxName        = 64 // of a plan, and a node's title
 	maxDescription = 300
+	maxContact     = 128
 	maxNodes       = 10
 	maxStars       = 10000 // of one price
 )
@@ -81,17 +87,35 @@ func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
 	digest := sha256.Sum256(text)
 	c.Version = hex.EncodeToString(digest[:4])
 	nodes, nodeErr := f.nodes()
-	if err := errors.Join(planErr, nodeErr); err != nil {
+	err = errors.Join(planErr, nodeErr)
+	if err == nil {
+		err = checkScreens(c, nodes)
+	}
+	if err != nil {
 		return shop.Catalogue{}, nil, fmt.Errorf("catalogue %s: %w", path, err)
 	}
 	return c, nodes, nil
 }
 
+// checkScreens returns nil if Telegram takes every screen that shows something of the
+// catalogue. The limits of each value see to that; this sees that they do.
+func checkScreens(c shop.Catalogue, nodes []xray.Config) error {
+	texts, err := bot.NewTexts(time.UTC)
+	if err != nil {
+		return err
+	}
+	links := make([]shop.Link, len(nodes))
+	for i, n := range nodes {
+		links[i] = shop.Link{Node: n.Name, URL: xray.Link(n.Endpoint, shop.Access{}, n.Flow, n.Label)}
+	}
+	return texts.Fits(c, links)
+}
+
 func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 	c := shop.Catalogue{Support: f.Support}
 	var problems []error
-	if f.Support == "" {
-		problems = append(problems, errors.New("support: want a contact such as @name"))
+	if err := bot.CheckText(f.Support, maxContact); err != nil {
+		problems = append(problems, fmt.Errorf("support: want a contact such as @name: %w", err))
 	}
 	if len(f.Plans) == 0 || len(f.Plans) > maxPlans {
 		problems = append(problems, fmt.Errorf("plans: want 1 to %d", maxPlans))
@@ -134,21 +158,19 @@ func (f limitsFile) limits() (shop.Limits, error) {
 }
 
 func (p planFile) plan() (shop.Plan, error) {
-	plan := shop.Plan{ID: shop.PlanID(p.ID), Name: texts(p.Name), Description: texts(p.Description)}
-	var problems []error
+	var nameErr, aboutErr error
+	plan := shop.Plan{ID: shop.PlanID(p.ID)}
+	plan.Name, nameErr = texts("name", p.Name, maxName)
+	plan.Description, aboutErr = texts("description", p.Description, maxDescription)
+	problems := []error{nameErr, aboutErr}
 	if !regexp.MustCompile(`^[a-z0-9]{1,16}$`).MatchString(p.ID) {
 		problems = append(problems, errors.New("id: want 1 to 16 of a-z 0-9"))
 	}
-	if plan.Name[shop.English] == "" {
+	if _, named := plan.Name[shop.English]; !named {
 		problems = append(problems, errors.New("name.en: want a name"))
 	}
 	if len(p.Periods) == 0 || len(p.Periods) > maxPeriods {
 		problems = append(problems, fmt.Errorf("periods: want 1 to %d", maxPeriods))
-	}
-	for _, text := range plan.Description {
-		if len([]rune(text)) > maxDescription {
-			problems = append(problems, fmt.Errorf("description: want at most %d characters", maxDescription))
-		}
 	}
 	seen := make(map[string]bool)
 	for _, period := range p.Periods {
@@ -181,12 +203,21 @@ func (p periodFile) period() (shop.Period, error) {
 	return sold, errors.Join(problems...)
 }
 
-func texts(byCode map[string]string) map[shop.Language]string {
+// texts reads what is said in each language; none is blank.
+func texts(field string, byCode map[string]string, most int) (map[shop.Language]string, error) {
 	t := make(map[shop.Language]string, len(byCode))
-	for code, text := range byCode {
-		t[shop.Language(code)] = text
+	var problems []error
+	for _, code := range slices.Sorted(maps.Keys(byCode)) {
+		l := shop.Language(code)
+		if !slices.Contains(shop.Languages(), l) {
+			problems = append(problems, fmt.Errorf("%s.%s: want one of the languages %q", field, code, shop.Languages()))
+		}
+		if err := bot.CheckText(byCode[code], most); err != nil {
+			problems = append(problems, fmt.Errorf("%s.%s: %w", field, code, err))
+		}
+		t[l] = byCode[code]
 	}
-	return t
+	return t, errors.Join(problems...)
 }
 
 func (f catalogueFile) nodes() ([]xray.Config, error) {
@@ -201,10 +232,13 @@ func (f catalogueFile) nodes() ([]xray.Config, error) {
 			problems = append(problems, fmt.Errorf("nodes[%d] %q: name: want 1 to 32 of a-z 0-9 -, each once", i, n.Name))
 		}
 		seen[n.Name] = true
-		for field, value := range map[string]string{"title": n.Title, "api": n.API, "inbound": n.Inbound} {
+		for field, value := range map[string]string{"api": n.API, "inbound": n.Inbound} {
 			if value == "" {
 				problems = append(problems, fmt.Errorf("nodes[%d] %q: %s: want a value", i, n.Name, field))
 			}
+		}
+		if err := bot.CheckText(n.Title, maxName); err != nil {
+			problems = append(problems, fmt.Errorf("nodes[%d] %q: title: %w", i, n.Name, err))
 		}
 		configs[i] = xray.Config{
 			Name: n.Name, Label: n.Title, API: n.API, Inbound: n.Inbound, Flow: xray.Vision,
