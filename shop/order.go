@@ -140,7 +140,7 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 		}
 		return false, beyond
 	}
-	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID}})
+	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID, Provider: fresh.Provider}})
 }
 
 // withinLimits returns nil if the customer may place the order.

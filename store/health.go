@@ -111,14 +111,20 @@ func (v *Vitals) queueJobs(batch *pgx.Batch) {
 // queuePeriodic reads what should happen again and again, and for how long it has not.
 // Kinds that never succeeded are judged by their oldest try.
 func (v *Vitals) queuePeriodic(batch *pgx.Batch) {
+	var kinds []string
+	var limits []time.Duration
+	for _, j := range shop.Jobs() {
+		if idle := j.Policy().Idle; idle > 0 {
+			kinds, limits = append(kinds, j.Kind()), append(limits, idle)
+		}
+	}
 	batch.Queue(`
-		SELECT limits.kind FROM (VALUES ('expire_due', interval '1 minute'), ('poll_invoices', interval '3 minutes'),
-			('sweep_payments', interval '30 minutes'), ('clean_up', interval '30 minutes')) AS limits (kind, most)
+		SELECT limits.kind FROM unnest($1::text[], $2::interval[]) AS limits (kind, most)
 		JOIN river_job USING (kind)
 		WHERE NOT args ? 'provider' -- what somebody asked for is not by schedule
 		GROUP BY limits.kind, limits.most
 		HAVING coalesce(max(finalized_at) FILTER (WHERE state = 'completed'), min(created_at)) < now() - limits.most
-		ORDER BY 1`).
+		ORDER BY 1`, kinds, limits).
 		Query(func(rows pgx.Rows) (err error) {
 			v.IdleJobs, err = pgx.CollectRows(rows, pgx.RowTo[string])
 			return err

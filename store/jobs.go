@@ -11,49 +11,6 @@ import (
 	"sallyport/shop"
 )
 
-// The queues. Each has its own workers, so that work which hangs on one outside
-// host starves no other.
-const (
-	QueueAccess   = "access"   // nodes, for one user
-	QueueEnds     = "ends"     // nodes, for many users who need not wait
-	QueueMessages = "messages" // Telegram: what somebody waits for
-	QueueNotices  = "notices"  // Telegram: what nobody asked for
-	QueuePayments = "payments" // the payment provider
-	QueueNodes    = "nodes"    // nodes, as a whole
-	QueueHouse    = "house"    // the database alone
-)
-
-// queueOf names the queue of a job.
-func queueOf(j shop.Job) string {
-	switch j := j.(type) {
-	case shop.ConvergeUser:
-		return QueueAccess
-	case shop.ConvergeUsers:
-		return QueueEnds
-	case shop.Notify:
-		if j.Notice.Awaited() {
-			return QueueMessages
-		}
-		return QueueNotices
-	case shop.OpenInvoice, shop.PollInvoices, shop.SweepPayments:
-		return QueuePayments
-	case shop.CheckNode:
-		return QueueNodes
-	default:
-		return QueueHouse
-	}
-}
-
-// periodic says whether one of a job's kind in the queue is enough.
-func periodic(j shop.Job) bool {
-	switch j.(type) {
-	case shop.ConvergeUser, shop.ConvergeUsers, shop.Notify, shop.OpenInvoice:
-		return false
-	default:
-		return true
-	}
-}
-
 // askEvery is how often a provider's list is swept because somebody asks, at most.
 const askEvery = 20 * time.Second
 
@@ -64,15 +21,15 @@ func asked(j shop.Job) bool {
 	return ok && sweep.Provider != ""
 }
 
-// JobOpts returns how a job is queued.
+// JobOpts returns how a job is queued: as its policy says, whoever does it.
 func JobOpts(j shop.Job) *river.InsertOpts {
-	opts := &river.InsertOpts{Queue: queueOf(j)}
-	if periodic(j) {
+	policy := j.Policy()
+	opts := &river.InsertOpts{Queue: string(policy.Queue), MaxAttempts: policy.Tries}
+	if policy.Alone {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
 			rivertype.JobStateRetryable, rivertype.JobStateScheduled,
 		}}
-		opts.MaxAttempts = 1 // the next tick is the retry
 	}
 	if asked(j) {
 		opts.UniqueOpts = river.UniqueOpts{ByArgs: true, ByPeriod: askEvery}

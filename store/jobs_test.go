@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -78,5 +79,50 @@ func TestWhatIsAskedForIsDoneNowAndOnceMoreLater(t *testing.T) {
 	}
 	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND NOT args ? 'provider'`); n != 1 {
 		t.Errorf("%d sweeps by schedule: the one that was asked for must not stand for it", n)
+	}
+}
+
+// all returns every job, in each of the forms that are worked in a queue of their own.
+func all() []shop.Job {
+	return append(shop.Jobs(), shop.Notify{Notice: shop.NoticeReady}, shop.OpenInvoice{Provider: shop.Stars}, shop.SweepPayments{Provider: shop.Stars})
+}
+
+// How often a job is tried is what its policy promises, whoever stores it.
+func TestEveryJobIsStoredAsItsPolicySays(t *testing.T) {
+	t.Parallel()
+	for _, j := range all() {
+		s := server.Open(t)
+		policy := j.Policy()
+		if policy.Queue == "" || policy.Tries == 0 || policy.Time == 0 || policy.Alone != (policy.Tries == 1) {
+			t.Errorf("%s: a policy with a gap: %+v", j.Kind(), policy)
+		}
+		if err := s.Enqueue(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, s, `SELECT count(*) FROM river_job`); n != count(t, s, `
+			SELECT count(*) FROM river_job WHERE kind = $1 AND queue = $2 AND max_attempts = $3`, j.Kind(), policy.Queue, policy.Tries) {
+			t.Errorf("%s is not stored as %+v", j.Kind(), policy)
+		}
+	}
+}
+
+// While processes of two versions run, the old one takes jobs of every queue that it
+// knows, and fails with those of kinds that it does not know. So a new kind comes in a
+// queue that is new, too, and a kind that moves to another queue moves to a new one.
+func TestAProgramBeforeThisOneKnowsWhatItsQueuesHold(t *testing.T) {
+	t.Parallel()
+	known := map[shop.Queue][]string{ // of the programs before; a new queue is added here once it has been shipped
+		"access":   {"converge_user"},
+		"ends":     {"converge_users"},
+		"messages": {"notify"},
+		"notices":  {"notify"},
+		"payments": {"open_invoice", "poll_invoices", "sweep_payments"},
+		"nodes":    {"check_node"},
+		"house":    {"expire_due", "clean_up"},
+	}
+	for _, j := range all() {
+		if kinds, shipped := known[j.Policy().Queue]; shipped && !slices.Contains(kinds, j.Kind()) {
+			t.Errorf("%s in queue %s: the program before would take it, and knows only %v there", j.Kind(), j.Policy().Queue, kinds)
+		}
 	}
 }

@@ -37,7 +37,7 @@ type Config struct {
 	ID       string // names this process among the replicas
 	Pool     *pgxpool.Pool
 	Shop     *shop.Shop
-	Queues   map[string]int                   // workers of each queue
+	Queues   map[shop.Queue]int               // workers of each
 	JobOpts  func(shop.Job) *river.InsertOpts // how a periodic job is queued
 	Schedule Schedule                         //
 	Stop     time.Duration                    // that running jobs get to finish; default 5 s
@@ -57,13 +57,9 @@ type Workers struct {
 	checks map[string]rivertype.PeriodicJobHandle // by node
 }
 
-const (
-	// jobTimeout bounds one try of a job that concerns one customer.
-	jobTimeout = 12 * time.Second
-	// rescueAfter is when a job that nobody ends is given to another by the queue
-	// itself, the last resort: what a dead process had in hand is handed back sooner.
-	rescueAfter = 30 * time.Second
-)
+// rescueAfter is when a job that nobody ends is given to another by the queue
+// itself, the last resort: what a dead process had in hand is handed back sooner.
+const rescueAfter = 30 * time.Second
 
 // New returns Workers ready to start.
 func New(cfg Config) (*Workers, error) {
@@ -75,21 +71,25 @@ func New(cfg Config) (*Workers, error) {
 		cfg.Logger = zap.NewNop()
 	}
 	cfg.hands = &hands{ids: make(map[int64]struct{})}
+	for _, q := range shop.Queues() {
+		if cfg.Queues[q] == 0 {
+			return nil, fmt.Errorf("workers: nobody works the queue %s", q)
+		}
+	}
 	queues := make(map[string]river.QueueConfig, len(cfg.Queues))
 	for name, n := range cfg.Queues {
-		queues[name] = river.QueueConfig{MaxWorkers: n}
+		queues[string(name)] = river.QueueConfig{MaxWorkers: n}
 	}
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		ID:                          cfg.ID,
 		Queues:                      queues,
 		Workers:                     register(cfg),
 		PeriodicJobs:                cfg.periodic(),
-		JobTimeout:                  jobTimeout,
+		JobTimeout:                  rescueAfter, // each job has its own
 		RescueStuckJobsAfter:        rescueAfter,
 		SoftStopTimeout:             cfg.Stop,
 		FetchCooldown:               10 * time.Millisecond,
 		FetchPollInterval:           500 * time.Millisecond,
-		MaxAttempts:                 12,
 		CompletedJobRetentionPeriod: 6 * time.Hour,
 		CancelledJobRetentionPeriod: 6 * time.Hour,
 		DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
@@ -189,33 +189,29 @@ func register(cfg Config) *river.Workers {
 	s := cfg.Shop
 	v := newVerdicts(cfg)
 	w := river.NewWorkers()
-	add(w, v, jobTimeout, func(ctx context.Context, j shop.ConvergeUser) error { return s.Converge(ctx, j.UserID) })
-	add(w, v, longTimeout, func(ctx context.Context, j shop.ConvergeUsers) error { return s.ConvergeAll(ctx, j.UserIDs) })
-	add(w, v, jobTimeout, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
-	add(w, v, jobTimeout, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
-	add(w, v, longTimeout, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })
-	add(w, v, longTimeout, func(ctx context.Context, _ shop.PollInvoices) error { return s.PollInvoices(ctx) })
-	add(w, v, longTimeout, func(ctx context.Context, j shop.SweepPayments) error { return s.SweepPayments(ctx, j.Provider) })
-	add(w, v, longTimeout, func(ctx context.Context, _ shop.ExpireDue) error { return s.Expire(ctx) })
-	add(w, v, longTimeout, func(ctx context.Context, _ shop.CleanUp) error { return s.CleanUp(ctx) })
+	add(w, v, func(ctx context.Context, j shop.ConvergeUser) error { return s.Converge(ctx, j.UserID) })
+	add(w, v, func(ctx context.Context, j shop.ConvergeUsers) error { return s.ConvergeAll(ctx, j.UserIDs) })
+	add(w, v, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
+	add(w, v, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
+	add(w, v, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })
+	add(w, v, func(ctx context.Context, _ shop.PollInvoices) error { return s.PollInvoices(ctx) })
+	add(w, v, func(ctx context.Context, j shop.SweepPayments) error { return s.SweepPayments(ctx, j.Provider) })
+	add(w, v, func(ctx context.Context, _ shop.ExpireDue) error { return s.Expire(ctx) })
+	add(w, v, func(ctx context.Context, _ shop.CleanUp) error { return s.CleanUp(ctx) })
 	return w
 }
-
-// longTimeout bounds one try of a job that may concern many customers.
-const longTimeout = 2 * time.Minute
 
 // worker runs one kind of job.
 type worker[T shop.Job] struct {
 	river.WorkerDefaults[T]
-	timeout  time.Duration
 	do       func(context.Context, T) error
 	verdicts *verdicts
 }
 
-func add[T shop.Job](w *river.Workers, v *verdicts, timeout time.Duration, do func(context.Context, T) error) {
+func add[T shop.Job](w *river.Workers, v *verdicts, do func(context.Context, T) error) {
 	var kind T
 	v.jobs.WithLabelValues(kind.Kind(), failed) // there from the start, so that the first failure is seen to be one more
-	river.AddWorker(w, &worker[T]{timeout: timeout, do: do, verdicts: v})
+	river.AddWorker(w, &worker[T]{do: do, verdicts: v})
 }
 
 // Work runs the use case and returns the queue's verdict on its error.
@@ -228,4 +224,4 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error {
 }
 
 // Timeout bounds one try.
-func (w *worker[T]) Timeout(*river.Job[T]) time.Duration { return w.timeout }
+func (w *worker[T]) Timeout(job *river.Job[T]) time.Duration { return job.Args.Policy().Time }

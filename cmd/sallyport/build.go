@@ -197,9 +197,9 @@ func (p *program) buildShop(context.Context) error {
 func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	w, err := workers.New(workers.Config{
 		ID: p.holder, Pool: p.work.Pool(), Shop: s, JobOpts: store.JobOpts, Stop: stopWorking,
-		Queues: map[string]int{
-			store.QueueAccess: 16, store.QueueEnds: 1, store.QueueMessages: 16, store.QueueNotices: 4, store.QueuePayments: 8,
-			store.QueueNodes: 2 * maxNodes, store.QueueHouse: 2,
+		Queues: map[shop.Queue]int{
+			shop.QueueAccess: 16, shop.QueueEnds: 1, shop.QueueMessages: 16, shop.QueueNotices: 4, shop.QueuePayments: 8, shop.QueueStars: 8,
+			shop.QueueNodes: 2 * maxNodes, shop.QueueHouse: 2,
 		},
 		Schedule: workers.Schedule{
 			Expire: p.config.ExpireEvery, Nodes: p.config.NodesEvery, Poll: p.config.PollEvery, Sweep: p.config.SweepEvery,

@@ -128,7 +128,8 @@ func (c *vitalsCollector) Collect(out chan<- prometheus.Metric) {
 	send(d.orders, float64(v.OpenOrders), "open")
 	send(d.orders, float64(v.Undelivered), "undelivered")
 	send(d.undelivering, v.Undelivering.Seconds())
-	for _, kind := range shop.JobKinds() { // none owed is a number, too
+	for _, j := range shop.Jobs() { // none owed is a number, too
+		kind := j.Kind()
 		job := v.Jobs[kind]
 		send(d.jobs, float64(job.Waiting), kind)
 		send(d.jobsAge, job.Oldest.Seconds(), kind)
