@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -249,9 +248,8 @@ func TestOverloadIsSentAwayAtOnce(t *testing.T) {
 	for range 2 {
 		<-e.entered
 	}
-	start := time.Now()
-	if w := e.update(`{"update_id":9}`); w.Code != 503 || w.Header().Get("Retry-After") == "" || time.Since(start) > 5*time.Second {
-		t.Errorf("answered %d after %s", w.Code, time.Since(start))
+	if w := e.update(`{"update_id":9}`); w.Code != 503 || w.Header().Get("Retry-After") == "" { // while the others are held
+		t.Errorf("answered %d", w.Code)
 	}
 	w := httptest.NewRecorder()
 	e.handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/livez", nil))

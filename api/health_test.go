@@ -145,17 +145,19 @@ func TestReadyOnlyWhileServing(t *testing.T) {
 // What takes longer than a page may wait is still found, by who can wait.
 func TestALookThatTakesLongIsWaitedForByWhoCan(t *testing.T) {
 	t.Parallel()
-	h := api.NewHealth("v1", alone("telegram", false, func(ctx context.Context) error {
-		select {
-		case <-time.After(900 * time.Millisecond):
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		h := api.NewHealth("v1", alone("telegram", false, func(ctx context.Context) error {
+			select {
+			case <-time.After(900 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))
+		if c := h.Inspect(t.Context()).Components["telegram"]; c.State != api.StateOK {
+			t.Errorf("slow is taken for away: %+v", c)
 		}
-	}))
-	if c := h.Inspect(t.Context()).Components["telegram"]; c.State != api.StateOK {
-		t.Errorf("slow is taken for away: %+v", c)
-	}
+	})
 }
 
 func TestShortenedTextIsWhole(t *testing.T) {

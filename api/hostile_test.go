@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -73,10 +75,10 @@ func status(t *testing.T, conn net.Conn) int {
 	return answer.StatusCode
 }
 
-// served checks that a genuine delivery is taken within a second.
+// served checks that a genuine delivery is taken.
 func served(t *testing.T, s *httptest.Server) {
 	t.Helper()
-	conn := dial(t, s, time.Second)
+	conn := dial(t, s, time.Minute)
 	write(t, conn, head(15, "")+`{"update_id":1}`)
 	if code := status(t, conn); code != http.StatusOK {
 		t.Errorf("meanwhile a genuine delivery was answered %d", code)
@@ -90,33 +92,41 @@ func TestSlowClientsAreCutOffAndHoldUpNobody(t *testing.T) {
 	for _, c := range []struct {
 		name, sends string
 		places      int // more than one places are free of clients that are slow in the body
-		within      time.Duration
 		code        int // 0: no answer
 	}{
-		{"in the head", "POST " + api.TelegramPath + " HTTP/1.1\r\nHost: shop\r\nX-A: ", 1, 6 * time.Second, 0},
-		{"before the first byte", "", 1, 6 * time.Second, 0},
-		{"in the body", head(1000, "") + "{", 64, 4 * time.Second, http.StatusBadRequest},
-		{"in the body, strangers", strings.Replace(head(1000, ""), secret, "wrong", 1) + "{", 1, 4 * time.Second, http.StatusUnauthorized},
-		{"in the body, nowhere", strings.Replace(head(1000, ""), api.TelegramPath, "/wp-login.php", 1) + "{", 1, 4 * time.Second, http.StatusNotFound},
+		{"in the head", "POST " + api.TelegramPath + " HTTP/1.1\r\nHost: shop\r\nX-A: ", 1, 0},
+		{"before the first byte", "", 1, 0},
+		{"in the body", head(1000, "") + "{", 64, http.StatusBadRequest},
+		{"in the body, strangers", strings.Replace(head(1000, ""), secret, "wrong", 1) + "{", 1, http.StatusUnauthorized},
+		{"in the body, nowhere", strings.Replace(head(1000, ""), api.TelegramPath, "/wp-login.php", 1) + "{", 1, http.StatusNotFound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, newEdge(t, c.places).handler, false, zap.NewNop())
-			began := time.Now()
 			slow := make([]net.Conn, 50)
 			for i := range slow {
-				slow[i] = dial(t, s, 15*time.Second)
+				slow[i] = dial(t, s, time.Minute)
 				write(t, slow[i], c.sends)
 			}
-			served(t, s)
+			answers := make(chan []byte, len(slow))
 			for _, conn := range slow {
-				answer, _ := io.ReadAll(conn) // a reset is an end, too
+				go func() {
+					answer, err := io.ReadAll(conn) // a reset is an end, too
+					if errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Error("it was not cut off")
+					}
+					answers <- answer
+				}()
+			}
+			served(t, s)
+			if n := len(answers); n > 0 {
+				t.Errorf("a genuine delivery was taken when %d were cut off", n)
+			}
+			for range slow {
+				answer := <-answers
 				if said := strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", c.code)); said != (c.code != 0) && len(answer) > 0 {
 					t.Errorf("answered %.40q", answer)
 				}
-			}
-			if took := time.Since(began); took > c.within {
-				t.Errorf("the last was cut off after %s", took)
 			}
 			served(t, s)
 		})
@@ -127,9 +137,8 @@ func TestSlowClientsAreCutOffAndHoldUpNobody(t *testing.T) {
 func TestADripIsCutOffLikeASilence(t *testing.T) {
 	t.Parallel()
 	s := open(t, newEdge(t, 8).handler, false, zap.NewNop())
-	conn := dial(t, s, 15*time.Second)
+	conn := dial(t, s, time.Minute)
 	write(t, conn, head(1000, ""))
-	began := time.Now()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -141,8 +150,8 @@ func TestADripIsCutOffLikeASilence(t *testing.T) {
 			}
 		}
 	}()
-	if code := status(t, conn); code != http.StatusBadRequest || time.Since(began) > 4*time.Second {
-		t.Errorf("answered %d after %s", code, time.Since(began))
+	if code := status(t, conn); code != http.StatusBadRequest {
+		t.Errorf("answered %d", code)
 	}
 	_ = conn.Close()
 	<-ended

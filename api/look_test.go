@@ -96,8 +96,7 @@ func TestALookAtNobodyEnds(t *testing.T) {
 	t.Cleanup(hung.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	start := time.Now()
-	if got, err := api.LookAt(ctx, hung.URL, ""); !errors.Is(err, context.DeadlineExceeded) || got.Ours || time.Since(start) > 5*time.Second {
+	if got, err := api.LookAt(ctx, hung.URL, ""); !errors.Is(err, context.DeadlineExceeded) || got.Ours {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := api.LookAt(t.Context(), "https://127.0.0.1:1/secret-path", ""); err == nil || strings.Contains(err.Error(), "secret-path") {

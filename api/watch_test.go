@@ -146,7 +146,7 @@ func (s *scene) tells(want ...string) {
 		defer s.paper.mu.Unlock()
 		return append([]string(nil), s.paper.told...)
 	}
-	limit := time.After(5 * time.Second)
+	limit := time.After(time.Minute)
 	for len(said()) < len(want) {
 		select {
 		case <-limit:
@@ -164,7 +164,7 @@ func (s *scene) tells(want ...string) {
 func (s *scene) looksOn() {
 	s.t.Helper()
 	looks := func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.looks }
-	for from, limit := looks(), time.After(5*time.Second); looks() < from+80; {
+	for from, limit := looks(), time.After(time.Minute); looks() < from+80; {
 		select {
 		case <-limit:
 			s.t.Fatal("it looks no more")

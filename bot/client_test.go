@@ -22,9 +22,15 @@ const token = "123456:AAtokenthatmustnotleak"
 
 func client(t *testing.T, handler http.HandlerFunc) *bot.Client {
 	t.Helper()
+	return clientWithin(t, time.Minute, handler)
+}
+
+// clientWithin is client with as long for each call.
+func clientWithin(t *testing.T, limit time.Duration, handler http.HandlerFunc) *bot.Client {
+	t.Helper()
 	api := httptest.NewServer(handler)
 	t.Cleanup(api.Close)
-	c := bot.NewClient(token, api.URL+"/", outbound.New(outbound.Config{Name: "telegram", Timeout: 200 * time.Millisecond}))
+	c := bot.NewClient(token, api.URL+"/", outbound.New(outbound.Config{Name: "telegram", Timeout: limit}))
 	t.Cleanup(c.Close)
 	return c
 }
@@ -91,7 +97,7 @@ func TestTheTokenIsInNoError(t *testing.T) {
 	dead.Close()
 	for name, c := range map[string]*bot.Client{
 		"nobody listens": bot.NewClient(token, dead.URL, outbound.New(outbound.Config{Name: "telegram"})),
-		"it hangs":       client(t, hang),
+		"it hangs":       clientWithin(t, 200*time.Millisecond, hang),
 		"it hangs up":    client(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
 		"no such host":   bot.NewClient(token, "http://nowhere.invalid", outbound.New(outbound.Config{Name: "telegram"})),
 		"junk":           client(t, answer(200, "junk")),
@@ -111,9 +117,8 @@ func TestACallEndsWithItsContext(t *testing.T) {
 	c := client(t, hang)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	start := time.Now()
-	if err := c.Call(ctx, "getMe", nil, nil); err == nil || time.Since(start) > 5*time.Second {
-		t.Errorf("%v after %s", err, time.Since(start))
+	if err := c.Call(ctx, "getMe", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 	if err := c.Call(shop.Hold(t.Context(), "a connection"), "getMe", nil, nil); !errors.Is(err, shop.ErrHoldsResource) {
 		t.Errorf("called while holding: %v", err)

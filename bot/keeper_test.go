@@ -233,7 +233,7 @@ func (k *keeperTest) metric(name string) (value float64) {
 
 func TestAHungTelegramHoldsUpNoKeeper(t *testing.T) {
 	t.Parallel()
-	k := bot.NewKeeper(bot.KeeperConfig{Client: client(t, hang), Want: func() bot.Webhook { return bot.Webhook{} }})
+	k := bot.NewKeeper(bot.KeeperConfig{Client: clientWithin(t, 200*time.Millisecond, hang), Want: func() bot.Webhook { return bot.Webhook{} }})
 	if _, _, err := k.Look(t.Context()); err == nil {
 		t.Error("found something")
 	}

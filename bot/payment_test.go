@@ -23,7 +23,7 @@ func (f *front) pays(user int64, link string) error {
 // work plays the webhook for what is about money, until paying ends; what comes after
 // it stays for hears.
 func (f *front) work(done <-chan error) error {
-	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		for _, u := range f.updates(ctx, "pre_checkout_query") {

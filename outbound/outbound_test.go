@@ -23,10 +23,8 @@ func hang(ctx context.Context) error {
 func TestACallThatHangsEndsAtItsLimit(t *testing.T) {
 	t.Parallel()
 	h := outbound.New(outbound.Config{Name: "slowpoke", Timeout: 20 * time.Millisecond})
-	start := time.Now()
-	err := h.Do(t.Context(), "ask", hang)
-	if shop.KindOf(err) != shop.KindUnavailable || time.Since(start) > 2*time.Second {
-		t.Errorf("%v after %s", err, time.Since(start))
+	if err := h.Do(t.Context(), "ask", hang); shop.KindOf(err) != shop.KindUnavailable { // without a limit it would hang for ever
+		t.Error(err)
 	}
 }
 
@@ -111,7 +109,7 @@ func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
 
 func TestAtMostSoManyCallsAtOnce(t *testing.T) {
 	t.Parallel()
-	h := outbound.New(outbound.Config{Name: "host", AtOnce: 2, Wait: 10 * time.Millisecond, Timeout: 5 * time.Second, Failures: 100})
+	h := outbound.New(outbound.Config{Name: "host", AtOnce: 2, Wait: 10 * time.Millisecond, Timeout: time.Minute, Failures: 100})
 	release := make(chan struct{})
 	var entered, done sync.WaitGroup
 	entered.Add(2)

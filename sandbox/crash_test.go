@@ -22,9 +22,9 @@ var (
 
 const (
 	// recoveryLimit is how long after the last kill of a round everything may take.
-	recoveryLimit = 30 * time.Second
+	recoveryLimit = 2 * time.Minute
 	// stopLimit is how long the product may take to stop in order.
-	stopLimit = 10 * time.Second
+	stopLimit = 12 * time.Second
 	// crashWorlds is how many worlds share the rounds.
 	crashWorlds = 2
 	newcomers   = 2 // of each round, one pays in Stars; besides them, a customer who has bought before

@@ -34,14 +34,14 @@ func newCustomer(w *sandbox.World, id int64) *customer {
 	}
 }
 
-// shown is the text of the newest message that the bot shows.
-func (c *customer) shown(chat telegram.Chat) string {
+// shown is the newest message that the bot shows.
+func (c *customer) shown(chat telegram.Chat) telegram.Message {
 	for _, m := range slices.Backward(chat.Messages) {
 		if m.FromBot && !m.Deleted {
-			return m.Text
+			return m
 		}
 	}
-	return ""
+	return telegram.Message{}
 }
 
 // await waits until the chat is as wanted.
@@ -49,7 +49,7 @@ func (c *customer) await(ctx context.Context, wanted func(telegram.Chat) bool) e
 	for seen := int64(-1); ; {
 		chat, err := c.world.Telegram.Wait(ctx, c.id, seen)
 		if err != nil {
-			return fmt.Errorf("customer %d sees %q: %w", c.id, c.shown(chat), err)
+			return fmt.Errorf("customer %d sees %q: %w", c.id, c.shown(chat).Text, err)
 		}
 		if wanted(chat) {
 			return nil
@@ -58,9 +58,14 @@ func (c *customer) await(ctx context.Context, wanted func(telegram.Chat) bool) e
 	}
 }
 
-// until acts, again and again, until the newest message shows the text.
+// until acts, again and again, until the newest message shows the text: another message
+// than before, or another text in it.
 func (c *customer) until(ctx context.Context, text string, act func() error) error {
-	shows := func(chat telegram.Chat) bool { return strings.Contains(c.shown(chat), text) }
+	before := c.shown(c.world.Telegram.Chat(c.id))
+	shows := func(chat telegram.Chat) bool {
+		now := c.shown(chat)
+		return strings.Contains(now.Text, text) && (now.ID != before.ID || now.Text != before.Text)
+	}
 	for {
 		refused := act() // what is not there yet is there next time
 		try, cancel := context.WithTimeout(ctx, patience)
@@ -106,35 +111,11 @@ func (c *customer) ordersFor(ctx context.Context, period string) (string, error)
 	if err := c.greets(ctx); err != nil {
 		return "", err
 	}
-	for _, step := range []struct {
-		see string
-		act func() error
-	}{
-		{"Choose a plan", c.writes("/buy")},
-		{"For how long?", c.presses("Plus")},
-		{"How would you like to pay?", c.presses(period)},
-	} {
-		if err := c.until(ctx, step.see, step.act); err != nil {
-			return "", err
-		}
-	}
-	if err := c.until(ctx, "Press the button and pay", c.asksForInvoice); err != nil {
-		return "", err
-	}
-	pressed, err := c.Press("Pay")
-	return pressed.URL, err
-}
-
-// asksForInvoice presses the button for it, or refreshes an order whose invoice is late.
-func (c *customer) asksForInvoice() error {
-	way := "CryptoBot"
+	way := sandbox.Crypto
 	if c.stars {
-		way = "Telegram Stars"
+		way = sandbox.Stars
 	}
-	if _, err := c.Press(way); err == nil {
-		return nil
-	}
-	return c.presses("Refresh")()
+	return c.Order(ctx, sandbox.Wish{Plan: "Plus", Period: period, Way: way})
 }
 
 // settles pays the invoice of a pay page, or of a link, and returns how many messages

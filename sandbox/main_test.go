@@ -18,7 +18,7 @@ import (
 )
 
 // limit bounds every wait of a test.
-const limit = 20 * time.Second
+const limit = 2 * time.Minute
 
 var program string // the product, built by TestMain
 

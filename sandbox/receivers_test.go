@@ -30,7 +30,7 @@ type outside struct {
 
 func newOutside(t *testing.T) *outside {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	w := start(t, sandbox.Config{})
 	return &outside{t: t, ctx: ctx, w: w, books: newBooks(t, w)}

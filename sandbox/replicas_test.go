@@ -21,11 +21,12 @@ import (
 
 const (
 	// takeOver is how long after a kill -9 what the dead had in hand is another's: it is
-	// missed for 5 s, which is noticed within another second, and a little.
-	takeOver = 7 * time.Second
+	// missed for 5 s, which is noticed within another second. The job queue itself would
+	// take 30 s.
+	takeOver = 20 * time.Second
 	// newLeader is how long after the leader's death there may be no new one: besides, the
 	// job queue looks for one every 5 to 6 s.
-	newLeader = 13 * time.Second
+	newLeader = 30 * time.Second
 	// firstWalker is the id of the first customer who only looks around.
 	firstWalker = 9000
 	walkers     = 6
@@ -271,7 +272,7 @@ func (f *fleet) killed() {
 // load has walkers and buyers use the shop until the returned function, which waits for
 // what they wait for.
 func (f *fleet) load() (stop func()) {
-	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Minute)
 	var g sync.WaitGroup
 	done := make(chan struct{})
 	for n := range int64(walkers) {

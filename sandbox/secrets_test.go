@@ -26,7 +26,7 @@ func zebediah(w *sandbox.World) *customer {
 func TestLogHoldsNoSecretAndNothingPersonalWhateverGoesWrong(t *testing.T) {
 	t.Parallel()
 	w := start(t, sandbox.Config{Env: []string{"LOG_LEVEL=debug"}})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	o := &outside{t: t, ctx: ctx, w: w, books: newBooks(t, w)}
 	p := zebediah(w)

@@ -29,7 +29,7 @@ type galaxy struct {
 
 func newGalaxy(t *testing.T, cfg sandbox.Config) *galaxy {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	w := start(t, cfg)
 	return &galaxy{t: t, ctx: ctx, w: w, books: newBooks(t, w)}

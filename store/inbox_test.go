@@ -265,10 +265,8 @@ func TestAnAcquireHasADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	start := time.Now()
-	_, err = s.User(t.Context(), 1)
-	if shop.KindOf(err) != shop.KindUnavailable || time.Since(start) > 2*time.Second {
-		t.Errorf("%v after %s", err, time.Since(start))
+	if _, err = s.User(t.Context(), 1); shop.KindOf(err) != shop.KindUnavailable { // without a deadline it would wait for ever
+		t.Error(err)
 	}
 }
 
@@ -295,10 +293,10 @@ func TestCleanUpKeepsWhatIsYoungOrUnhandled(t *testing.T) {
 	}
 }
 
-// waitFor waits until done, which must come true within seconds.
+// waitFor waits until done, which must come true.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -48,7 +48,7 @@ func dial(t testing.TB, cfg xray.Config) *xray.Node {
 // eventually waits for a condition, trying it until it holds.
 func eventually(t testing.TB, what string, holds func(context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -131,12 +131,8 @@ func TestANodeThatIsDownFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	nobody := "unix://" + filepath.Join(shortDir(t), "none.sock")
 	for op, ask := range operations(dial(t, config(nobody))) {
-		begun := time.Now()
-		if err := ask(t.Context()); shop.KindOf(err) != shop.KindUnavailable {
-			t.Errorf("%s: got %v, want KindUnavailable", op, err)
-		}
-		if took := time.Since(begun); took > 5*time.Second {
-			t.Errorf("%s took %s", op, took)
+		if err := ask(t.Context()); shop.KindOf(err) != shop.KindUnavailable || strings.Contains(err.Error(), "no answer in") {
+			t.Errorf("%s: got %v, want KindUnavailable, and not by waiting", op, err)
 		}
 	}
 }
@@ -151,13 +147,9 @@ func TestAHungAPIIsUnavailableWithinTheHostsTimeout(t *testing.T) {
 	cfg := config(listener.Addr().String())
 	cfg.Host = outbound.New(outbound.Config{Name: "hung", Timeout: 50 * time.Millisecond, Failures: 100})
 	for op, ask := range operations(dial(t, cfg)) {
-		begun := time.Now()
 		err := ask(t.Context())
 		if shop.KindOf(err) != shop.KindUnavailable || !strings.Contains(err.Error(), "no answer in 50ms") {
 			t.Errorf("%s: got %v, want KindUnavailable that names the limit", op, err)
-		}
-		if took := time.Since(begun); took > 5*time.Second {
-			t.Errorf("%s took %s", op, took)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestARealNodeProvesWhoItIsToTheRightParametersAlone(t *testing.T) {
 			if err := e.Validate(); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := xray.Probe(ctx, e); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
@@ -102,14 +102,10 @@ func TestWhatIsNoNodeProvesNothing(t *testing.T) {
 			t.Parallel()
 			e := endpoint()
 			e.ServerName, e.Port = c.serverName, c.addr.(*net.TCPAddr).Port
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
-			start := time.Now()
 			if err := xray.Probe(ctx, e); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
-			}
-			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("took %s", took)
 			}
 		})
 	}

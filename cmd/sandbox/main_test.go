@@ -23,7 +23,7 @@ import (
 	"sallyport/sandbox/process"
 )
 
-const limit = 30 * time.Second
+const limit = 2 * time.Minute
 
 var programs string // the directory with sallyport and sandbox, built by TestMain
 

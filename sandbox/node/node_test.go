@@ -90,7 +90,7 @@ func connect(t *testing.T, link string) *client.Client {
 }
 
 func fetch(ctx context.Context, c *http.Client, address string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
 	if err != nil {

@@ -68,7 +68,7 @@ func shell(t *testing.T, script string, cfg process.Config) *process.Process {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for process.Alive(pid) {

@@ -250,7 +250,7 @@ func (c *clock) Advance(d time.Duration) {
 // within ends a wait that would otherwise hang the test.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -165,7 +165,7 @@ func (s *shop) stop() {
 	if s.process == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := s.process.Stop(ctx); err != nil {
 		s.t.Errorf("stop: %v", err)
@@ -222,7 +222,7 @@ func client(t *testing.T, port int, roots *x509.CertPool) *http.Client {
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
-		Transport: transport, Timeout: 5 * time.Second,
+		Transport: transport, Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

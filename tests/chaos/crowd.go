@@ -121,7 +121,7 @@ func (c *crowd) do(ctx context.Context, a act) error {
 	case fickle:
 		return p.buysTwo(ctx, random)
 	case taste:
-		return p.buys(ctx, wish{plan: "Taster", period: "seconds", way: crypto})
+		return p.buys(ctx, sandbox.Wish{Plan: "Taster", Period: "seconds", Way: sandbox.Crypto})
 	default:
 		return p.buys(ctx, draw(random, a.deed))
 	}

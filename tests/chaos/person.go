@@ -19,27 +19,13 @@ const (
 	// patience is how long a customer waits for an answer before they press again, at
 	// first; each time they wait twice as long, up to mostPatience.
 	patience, mostPatience = 3 * time.Second, 24 * time.Second
-	// mostUnanswered is how often in a row that makes a difference.
-	mostUnanswered = 4
 )
 
-// The ways to pay.
-const (
-	crypto = "CryptoBot"
-	stars  = "Telegram Stars"
-)
-
-// wish is what somebody buys.
-type wish struct{ plan, period, way string }
-
-func draw(random *rand.Rand, d deed) wish {
+func draw(random *rand.Rand, d deed) sandbox.Wish {
 	pick := func(list ...string) string { return list[random.IntN(len(list))] }
-	w := wish{plan: pick("Basic", "Plus"), period: pick("30 days", "90 days", "180 days", "1 year"), way: crypto}
-	if w.period == "1 year" {
-		w.period = "365 days"
-	}
+	w := sandbox.Wish{Plan: pick("Basic", "Plus"), Period: pick("30 days", "90 days", "180 days", "365 days"), Way: sandbox.Crypto}
 	if d == buyStars || d == renew && random.IntN(2) == 0 {
-		w.way = stars
+		w.Way = sandbox.Stars
 	}
 	return w
 }
@@ -84,7 +70,7 @@ func (p *person) until(ctx context.Context, text string, act func() error) error
 	before := shown(p.world.Telegram.Chat(p.id))
 	shows := func(chat telegram.Chat) bool {
 		now := shown(chat)
-		return strings.Contains(now.Text, text) && !same(now, before)
+		return strings.Contains(now.Text, text) && (now.ID != before.ID || now.Text != before.Text)
 	}
 	for wait := patience; ; wait = min(2*wait, mostPatience) {
 		refused := act() // what is not there yet is there next time
@@ -145,118 +131,16 @@ func (p *person) looks(ctx context.Context, random *rand.Rand) error {
 	return p.until(ctx, "Profile", p.writes("/profile"))
 }
 
-// orders walks to the pay page and returns its address. It goes by what the bot shows,
-// however that came about: a message and a press reach the bot by ways of their own, and
-// what was asked for twice comes twice.
-func (p *person) orders(ctx context.Context, w wish) (address string, err error) {
+// orders walks to the pay page and returns its address.
+func (p *person) orders(ctx context.Context, w sandbox.Wish) (address string, err error) {
 	if err := p.greets(ctx); err != nil {
 		return "", err
 	}
-	before := last(p.world.Telegram.Chat(p.id)) // what was shown before is another walk's
-	act, acted, unanswered := p.writes("/buy"), telegram.Message{}, 0
-	for {
-		refused := act()
-		wait := min(patience<<unanswered, mostPatience)
-		try, cancel := context.WithTimeout(ctx, wait)
-		unseen := p.await(try, func(chat telegram.Chat) bool { return !same(step(chat, before), acted) })
-		cancel()
-		if unseen != nil && ctx.Err() != nil {
-			return "", fmt.Errorf("on the way to an order, after %q: %w", acted.Text, errors.Join(refused, unseen))
-		}
-		unanswered = min(unanswered+1, mostUnanswered)
-		if unseen == nil {
-			acted, unanswered = step(p.world.Telegram.Chat(p.id), before), 0
-		}
-		address, found := w.payPage(acted)
-		label, leads := w.next(acted.Text)
-		switch {
-		case found:
-			return address, nil
-		case !leads, unseen != nil && (refused != nil || unanswered%2 == 0):
-			act = p.writes("/buy") // anew: this leads nowhere
-		case label == refresh && unanswered == 0:
-			act = func() error { return nil } // it comes by itself
-		default:
-			act = func() error { return p.pressesIn(acted, label) }
-		}
-	}
-}
-
-// The texts of the walk's screens.
-const (
-	plans     = "Choose a plan"
-	periods   = "For how long?"
-	ways      = "How would you like to pay?"
-	preparing = "Preparing your invoice"
-	paying    = "Press the button and pay"
-	refresh   = "Refresh" // the button of the one before
-)
-
-// next is the button to press in a screen of the walk; false if it leads nowhere.
-func (w wish) next(text string) (label string, leads bool) {
-	for shown, label := range map[string]string{plans: w.plan, periods: w.period, ways: w.way, preparing: refresh} {
-		if strings.Contains(text, shown) {
-			return label, true
-		}
-	}
-	return "", false
-}
-
-// step is the newest screen of the walk that began after so many messages.
-func step(chat telegram.Chat, before int) telegram.Message {
-	for _, m := range slices.Backward(chat.Messages) {
-		if m.ID <= before || !m.FromBot || m.Deleted {
-			continue
-		}
-		for _, text := range []string{plans, periods, ways, preparing, paying} {
-			if strings.Contains(m.Text, text) {
-				return m
-			}
-		}
-	}
-	return telegram.Message{}
-}
-
-func same(a, b telegram.Message) bool { return a.ID == b.ID && a.Text == b.Text }
-
-// last is the number of the newest message.
-func last(chat telegram.Chat) int {
-	if len(chat.Messages) == 0 {
-		return 0
-	}
-	return chat.Messages[len(chat.Messages)-1].ID
-}
-
-// pressesIn presses a button of the message.
-func (p *person) pressesIn(m telegram.Message, label string) error {
-	for _, row := range m.Keyboard {
-		for _, b := range row {
-			if strings.Contains(b.Text, label) {
-				_, err := p.world.Telegram.Press(p.id, m.ID, b.Data)
-				return err
-			}
-		}
-	}
-	return fmt.Errorf("%w: %s", telegram.ErrNoButton, label)
-}
-
-// payPage is where a screen of the walk leads to, if it is that of the wish's order.
-func (w wish) payPage(m telegram.Message) (address string, found bool) {
-	if !strings.Contains(m.Text, paying) || !strings.Contains(m.Text, w.plan) || !strings.Contains(m.Text, w.period) {
-		return "", false
-	}
-	for _, row := range m.Keyboard {
-		for _, b := range row {
-			if b.URL != "" && strings.HasPrefix(b.URL, telegram.LinkPrefix) == (w.way == stars) {
-				return b.URL, true
-			}
-		}
-	}
-	return "", false
+	return p.Order(ctx, w)
 }
 
 // buys orders and pays, anew if the order cannot be paid any more, and waits for the key.
-func (p *person) buys(ctx context.Context, w wish) error {
+func (p *person) buys(ctx context.Context, w sandbox.Wish) error {
 	for {
 		address, err := p.orders(ctx, w)
 		if err != nil {
@@ -274,8 +158,8 @@ func (p *person) buys(ctx context.Context, w wish) error {
 }
 
 // settles pays.
-func (p *person) settles(w wish, address string) error {
-	if w.way == stars {
+func (p *person) settles(w sandbox.Wish, address string) error {
+	if w.Way == sandbox.Stars {
 		return p.PayStars(address)
 	}
 	_, err := p.Pay(address)
@@ -284,11 +168,11 @@ func (p *person) settles(w wish, address string) error {
 
 // buysTwo orders one thing, then another, which cancels the first, and pays both all the same.
 func (p *person) buysTwo(ctx context.Context, random *rand.Rand) error {
-	first, err := p.orders(ctx, wish{"Basic", "30 days", crypto})
+	first, err := p.orders(ctx, sandbox.Wish{Plan: "Basic", Period: "30 days", Way: sandbox.Crypto})
 	if err != nil {
 		return err
 	}
-	second, err := p.orders(ctx, wish{"Plus", "90 days", crypto})
+	second, err := p.orders(ctx, sandbox.Wish{Plan: "Plus", Period: "90 days", Way: sandbox.Crypto})
 	if err != nil {
 		return err
 	}

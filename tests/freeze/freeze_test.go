@@ -26,7 +26,7 @@ func tiny(program string) options {
 
 func TestTheShopLosesNothingAndAnswersWhileXrayHangs(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	program, err := load.Program(ctx, t.TempDir())
 	if err != nil {
@@ -59,7 +59,7 @@ func TestTheShopLosesNothingAndAnswersWhileXrayHangs(t *testing.T) {
 // The model is worth its comparison only if it works as long as nothing is wrong.
 func TestTheModelSellsWhileNothingIsWrong(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	o := tiny("")
 	o.phases, o.bursts = o.phases[:1], 0

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // kept; times are no promise here, where tests run side by side.
 func kept(t *testing.T, run func(context.Context, options) (result, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	r, err := run(ctx, options{program: program})
 	for _, line := range r.lines {

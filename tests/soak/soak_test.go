@@ -34,7 +34,7 @@ func shopProgram(t *testing.T) string {
 // removed in its time, and nothing owed or lost, it does say.
 func TestAWeekInSecondsRemovesWhatIsOldAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	o := options{
 		program: shopProgram(t), length: 20 * time.Second, schedule: 7 * 24 * time.Hour, chart: filepath.Join(t.TempDir(), "soak.svg"),
