@@ -39,6 +39,8 @@ type edge struct {
 	hold     chan struct{} // if not nil, storing waits for it
 	entered  chan struct{} // gets one for each that waits
 	payErr   error
+
+	settleErr error
 }
 
 func newEdge(t *testing.T, atOnce int) *edge {
@@ -55,7 +57,7 @@ func newEdge(t *testing.T, atOnce int) *edge {
 		},
 		Settle: func(_ context.Context, p shop.PaymentEvent) (shop.Outcome, error) {
 			e.note(func() { e.settled = append(e.settled, p) })
-			return shop.Settled, e.fail
+			return shop.Settled, errors.Join(e.fail, e.settleErr)
 		},
 		Health: api.NewHealth("test"), AtOnce: atOnce, Metrics: e.metrics, Logger: zap.NewNop(),
 	})
@@ -202,7 +204,7 @@ func TestWhatCannotBeReadIsBuried(t *testing.T) {
 func TestNothingIsAcknowledgedThatIsNotStored(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t, 8)
-	e.fail = errors.New("database is down")
+	e.fail = shop.Unavailable(errors.New("database is down"))
 	for _, w := range []*httptest.ResponseRecorder{
 		e.update(`{"update_id":5,"message":{"from":{"id":42}}}`),
 		e.post(api.PaymentsPath, "crypto-pay-api-signature", "good", `{}`),
@@ -213,6 +215,17 @@ func TestNothingIsAcknowledgedThatIsNotStored(t *testing.T) {
 	}
 	if len(e.woken) != 0 {
 		t.Error("a lane was woken for an update that is not there")
+	}
+}
+
+// A payment that cannot be settled, however often it is repeated, is kept: Crypto Pay would
+// else repeat it for three days, and then post nothing any more, for nobody.
+func TestAPaymentThatCannotBeSettledIsBuried(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t, 8)
+	e.settleErr = errors.New("a bug")
+	if w := e.post(api.PaymentsPath, "crypto-pay-api-signature", "good", `{"order":1}`); w.Code != 200 || len(e.letters) != 1 || e.letters[0] != `cryptobot: {"order":1}` {
+		t.Errorf("answered %d, kept %q", w.Code, e.letters)
 	}
 }
 

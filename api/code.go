@@ -13,6 +13,7 @@ const (
 	CodeJobsIdle            = "jobs_idle"
 	CodeJobsDead            = "jobs_dead"
 	CodeJobsUncounted       = "jobs_uncounted"
+	CodePaymentsUnsettled   = "payments_unsettled"
 	CodePaymentsFlagged     = "payments_flagged"
 	CodePaymentsUndelivered = "payments_undelivered"
 	CodeEndsHeld            = "ends_held"
@@ -38,7 +39,7 @@ const (
 func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
-		CodePaymentsUndelivered, CodePaymentsFlagged, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
+		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,

@@ -169,6 +169,9 @@ func (e *Edge) payment(ctx context.Context, d delivery) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeBudget, errors.New("payment not stored in time"))
 	defer cancel()
 	_, err = e.cfg.Settle(ctx, event)
+	if kind := shop.KindOf(err); err != nil && kind != shop.KindUnavailable && kind != shop.KindLimited {
+		return e.bury(context.WithoutCancel(ctx), "cryptobot", err, d.body) // to repeat it would not help, and ends all deliveries after some days
+	}
 	return err
 }
 

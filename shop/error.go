@@ -62,6 +62,7 @@ var (
 	ErrWrongAsset    error = &Error{Kind: KindInvalid, Key: "wrong_asset"}
 	ErrUnknownOrder  error = &Error{Kind: KindNotFound, Key: "unknown_order"}
 	ErrOrderPaid     error = &Error{Kind: KindConflict, Key: "order_already_paid"}
+	ErrUnsettled     error = &Error{Kind: KindInternal, Key: "unsettled"} // money came, and a fault of ours keeps it from being booked
 	ErrRefunded      error = &Error{Kind: KindConflict, Key: "refunded"}
 	ErrPrepaid       error = &Error{Kind: KindConflict, Key: "prepaid"}
 	ErrManyOrders    error = &Error{Kind: KindConflict, Key: "many_orders"}

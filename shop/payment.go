@@ -77,23 +77,40 @@ type Payments interface {
 	Settle(ctx context.Context, e PaymentEvent, check func(Order) error,
 		decide func(Order, Subscription) Settlement) (Outcome, error)
 	// Flag keeps the event for an operator and gives nothing; the same event for the
-	// same reason again is a Duplicate.
+	// same reason again is a Duplicate. ErrUnsettled is a reason until it is settled.
 	Flag(ctx context.Context, e PaymentEvent, reason error) (Outcome, error)
 	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
+	// Kept returns at most limit events that are flagged with ErrUnsettled, and that
+	// no operator has looked at, the oldest first.
+	Kept(ctx context.Context, limit int) ([]PaymentEvent, error)
 }
 
 // Settle is the one path by which money becomes access. A nil error promises that
-// the event is stored: settled, known before, or flagged for an operator.
+// the event is stored: settled, known before, or flagged for an operator. One that a fault
+// of ours keeps from being settled is flagged, too, lest its sender repeat it in vain, and
+// tried again by each sweep.
 func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	check := func(o Order) error { return o.CheckPayment(e, s.assets) }
 	decide := func(o Order, sub Subscription) Settlement { return o.Settle(e, sub, s.now()) }
-	outcome, err := s.store.Settle(ctx, e, check, decide)
+	outcome, fault := s.store.Settle(ctx, e, check, decide)
+	err := fault
+	if isOurs(fault) {
+		if outcome, err = s.store.Flag(ctx, e, ErrUnsettled); err != nil {
+			err = errors.Join(fault, err)
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("settle %s %s: %w", e.Provider, e.ExternalID, err)
 	}
-	s.settled(e, outcome)
+	s.settled(e, outcome, fault)
 	return outcome, nil
+}
+
+// isOurs says whether err is a fault that does not go away by trying again.
+func isOurs(err error) bool {
+	kind := KindOf(err)
+	return err != nil && kind != KindUnavailable && kind != KindLimited
 }
 
 // Refunded keeps a provider's word that a payment was given back. What it bought
@@ -103,7 +120,7 @@ func (s *Shop) Refunded(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	if err != nil {
 		return "", fmt.Errorf("refund %s %s: %w", e.Provider, e.ExternalID, err)
 	}
-	s.settled(e, outcome)
+	s.settled(e, outcome, nil)
 	return outcome, nil
 }
 
@@ -210,10 +227,12 @@ func (s *Shop) poll(ctx context.Context, provider Provider, poller Poller) error
 }
 
 // SweepPayments goes through the provider's own list of payments, or through that of
-// each if none is named, and settles those of which nothing else has told us. Safe to repeat; one provider that fails does not
+// each if none is named, and settles those of which nothing else has told us, and those
+// that could not be settled before. Safe to repeat; one provider that fails does not
 // stop the others.
 func (s *Shop) SweepPayments(ctx context.Context, only Provider) error {
-	var errs []error
+	kept, err := s.store.Kept(ctx, pollBatch)
+	errs := []error{err, s.settleAll(ctx, kept)}
 	for provider, gateway := range s.gateways {
 		if only == "" || only == provider {
 			errs = append(errs, s.sweep(ctx, provider, gateway))

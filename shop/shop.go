@@ -33,10 +33,10 @@ type Config struct {
 	Nodes     func() []Node              // may change from call to call
 	Gateways  map[Provider]Gateway
 	Messenger Messenger
-	Assets    []string                    // in which customers may pay invoices in roubles
-	Settled   func(PaymentEvent, Outcome) // told of every payment event that was stored; may be nil
-	Checked   func(NodeCheck)             // told of every check of a node that ended; may be nil
-	Now       func() time.Time            // default time.Now
+	Assets    []string                           // in which customers may pay invoices in roubles
+	Settled   func(PaymentEvent, Outcome, error) // told of every payment event that was stored, and of the fault of ours that kept it from being settled; may be nil
+	Checked   func(NodeCheck)                    // told of every check of a node that ended; may be nil
+	Now       func() time.Time                   // default time.Now
 }
 
 // Shop holds the use cases. It has no state of its own: any number may run.
@@ -47,7 +47,7 @@ type Shop struct {
 	gateways  map[Provider]Gateway
 	messenger Messenger
 	assets    []string
-	settled   func(PaymentEvent, Outcome)
+	settled   func(PaymentEvent, Outcome, error)
 	checked   func(NodeCheck)
 	now       func() time.Time
 }
@@ -60,7 +60,7 @@ func New(cfg Config) *Shop {
 		now: cfg.Now,
 	}
 	if s.settled == nil {
-		s.settled = func(PaymentEvent, Outcome) {}
+		s.settled = func(PaymentEvent, Outcome, error) {}
 	}
 	if s.checked == nil {
 		s.checked = func(NodeCheck) {}

@@ -31,6 +31,7 @@ type Vitals struct {
 	DeadUpdates     int           // that no operator has looked at, like the letters and payments below
 	DeadLetters     int
 	FlaggedPayments int
+	Unsettled       int // payments that a fault of ours keeps from being settled
 	OpenOrders      int
 	Undelivered     int                      // orders that are paid and not delivered
 	Undelivering    time.Duration            // since the oldest of them was paid
@@ -75,12 +76,13 @@ func (v *Vitals) queueCounts(batch *pgx.Batch) {
 			(SELECT coalesce(now() - min(received_at), '0') FROM inbox WHERE state = 'waiting'),
 			(SELECT count(*) FROM inbox WHERE state = 'dead' AND reviewed_at IS NULL),
 			(SELECT count(*) FROM dead_letters WHERE reviewed_at IS NULL),
-			(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL),
+			(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL AND reason <> 'unsettled'),
+			(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL AND reason = 'unsettled'),
 			(SELECT count(*) FROM orders WHERE status = 'open'),
 			(SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL),
 			(SELECT coalesce(now() - min(paid_at), '0') FROM orders WHERE status = 'paid' AND delivered_at IS NULL)`).
 		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&v.WaitingUpdates, &v.OldestUpdate, &v.DeadUpdates, &v.DeadLetters, &v.FlaggedPayments,
+			return row.Scan(&v.WaitingUpdates, &v.OldestUpdate, &v.DeadUpdates, &v.DeadLetters, &v.FlaggedPayments, &v.Unsettled,
 				&v.OpenOrders, &v.Undelivered, &v.Undelivering)
 		})
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -98,6 +99,30 @@ func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (ou
 	return outcome, err
 }
 
+// Kept returns at most limit events that are flagged with ErrUnsettled, and that no
+// operator has looked at, the oldest first.
+func (s *Store) Kept(ctx context.Context, limit int) (events []shop.PaymentEvent, err error) {
+	err = s.use(ctx, "kept payments", func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `
+			SELECT provider, external_id, coalesce(order_id::text, ''), invoiced_minor, currency,
+				paid_asset, paid_amount, fee_asset, fee_amount, paid_at, raw
+			FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL AND reason = 'unsettled'
+			ORDER BY id LIMIT $1`, limit)
+		if err != nil {
+			return err
+		}
+		events, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e shop.PaymentEvent, err error) {
+			var paid *time.Time
+			err = row.Scan(&e.Provider, &e.ExternalID, &e.OrderRef, &e.Invoiced.Minor, &e.Invoiced.Currency,
+				&e.PaidAsset, &e.PaidAmount, &e.FeeAsset, &e.FeeAmount, &paid, &e.Raw)
+			e.PaidAt = orZero(paid)
+			return e, err
+		})
+		return err
+	})
+	return events, err
+}
+
 // flag keeps an event that breaks a rule; the same one again is a duplicate.
 func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, error) {
 	reason := "refused"
@@ -132,6 +157,12 @@ func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uui
 // settle stores the settled event and all that follows from it.
 func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) (shop.Settlement, error) {
 	if _, err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
+		return shop.Settlement{}, err
+	}
+	if _, err := tx.Exec(ctx, `
+		UPDATE payment_events SET reviewed_at = now()
+		WHERE provider = $1 AND external_id = $2 AND outcome = 'flagged' AND reason = 'unsettled' AND reviewed_at IS NULL`,
+		e.Provider, e.ExternalID); err != nil {
 		return shop.Settlement{}, err
 	}
 	sub, err := lockSubscription(ctx, tx, o.UserID)

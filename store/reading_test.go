@@ -23,7 +23,7 @@ import (
 
 // The tables of a shop that has run for long.
 const (
-	crowd   = 30_000 // customers, each with an order, an invoice, a payment, a dialog and a handled update
+	crowd   = 20_000 // customers, each with an order, an invoice, a payment, a dialog and a handled update
 	waiting = 1_000  // updates, each in a lane of its own
 )
 
@@ -181,6 +181,16 @@ var background = []reading{
 		}
 		return s.ChangeSubscriptions(ctx, []shop.UserID{shop.UserID(n)}, func(subs []shop.Subscription) ([]shop.Subscription, []shop.Job) { return subs, nil })
 	}},
+	{what: "when ends were judged", do: func(ctx context.Context, s *store.Store, _ int64) error {
+		if _, err := s.Now(ctx); err != nil {
+			return err
+		}
+		state, err := s.EndsState(ctx)
+		if err != nil {
+			return err
+		}
+		return s.SaveEndsState(ctx, state)
+	}},
 	{what: "a notice", do: func(ctx context.Context, s *store.Store, n int64) error {
 		if _, err := s.Miss(ctx, shop.UserID(n)); err != nil {
 			return err
@@ -212,13 +222,18 @@ var background = []reading{
 		if _, err := s.Unsettled(ctx, shop.CryptoBot, []string{"1", "2", fmt.Sprint("odd-", n)}); err != nil {
 			return err
 		}
-		_, err := s.UnpaidInvoices(ctx, shop.CryptoBot, time.Now().Add(-35*time.Minute), 500)
+		if _, err := s.UnpaidInvoices(ctx, shop.CryptoBot, time.Now().Add(-35*time.Minute), 500); err != nil {
+			return err
+		}
+		_, err := s.Kept(ctx, 500)
 		return err
 	}},
 }
 
 // unread names the functions whose statements are not run here, and why.
 var unread = map[string]string{
+	"CountDue":         "counts what the brake asks for, by indexes of their own",
+	"queueClocks":      "processes are few",
 	"GrantedCount":     "counts all who are granted, by an index of its own",
 	"queueCounts":      "counts, on a connection of its own",
 	"queueJobs":        "counts, on a connection of its own",

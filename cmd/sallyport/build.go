@@ -238,8 +238,8 @@ func (p *program) buildEdge(s *shop.Shop, till *bot.Bot) {
 }
 
 // settled returns what reports every payment event, whichever way it came.
-func (p *program) settled() func(shop.PaymentEvent, shop.Outcome) {
-	return func(e shop.PaymentEvent, outcome shop.Outcome) {
+func (p *program) settled() func(shop.PaymentEvent, shop.Outcome, error) {
+	return func(e shop.PaymentEvent, outcome shop.Outcome, fault error) {
 		p.payments.WithLabelValues(string(e.Provider), string(outcome)).Inc()
 		report := p.log.Info
 		switch outcome {
@@ -249,8 +249,11 @@ func (p *program) settled() func(shop.PaymentEvent, shop.Outcome) {
 			report = p.log.Debug
 		case shop.Settled:
 		}
+		if fault != nil {
+			report = p.log.Error
+		}
 		report("payment", zap.String("provider", string(e.Provider)), zap.String("payment_id", e.ExternalID),
-			zap.String("outcome", string(outcome)))
+			zap.String("outcome", string(outcome)), zap.NamedError("err", fault))
 	}
 }
 

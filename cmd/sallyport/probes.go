@@ -181,6 +181,7 @@ func jobsFinding(v store.Vitals) api.Finding {
 
 func paymentsFinding(v store.Vitals) api.Finding {
 	return api.Together(
+		degradedIf(v.Unsettled > 0, api.CodePaymentsUnsettled, "%d payments came and cannot be booked, for a fault of ours", v.Unsettled),
 		degradedIf(v.Undelivering > lateDelivery,
 			api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second)),
 		degradedIf(v.FlaggedPayments > 0, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),

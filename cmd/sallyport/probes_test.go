@@ -53,6 +53,7 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 			),
 		},
 		{"payments in order", paymentsFinding(store.Vitals{Undelivered: 1, Undelivering: time.Second}), api.Finding{State: api.StateOK}},
+		{"payments that cannot be booked", paymentsFinding(store.Vitals{Unsettled: 1}), degraded(api.CodePaymentsUnsettled, "1 payments came and cannot be booked, for a fault of ours")},
 		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), degraded(api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
 		{
 			"a customer who waits", paymentsFinding(store.Vitals{FlaggedPayments: 2, Undelivered: 3, Undelivering: time.Hour}),

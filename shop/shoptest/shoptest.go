@@ -165,6 +165,13 @@ func (g *Gateway) Pay(o shop.Order) shop.PaymentEvent {
 	return g.event("none", o)
 }
 
+// Forget has the provider's list tell of no payment so far.
+func (g *Gateway) Forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.paid)
+}
+
 func (g *Gateway) event(id string, o shop.Order) shop.PaymentEvent {
 	e := shop.PaymentEvent{
 		Provider: g.provider, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Price,

@@ -79,6 +79,14 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 			cures: func(s *scene) { s.cure("payments_flagged") },
 		},
 		{
+			code: "payments_unsettled", alerts: []string{"SallyportPaymentsUnsettled"},
+			breaks: func(s *scene) {
+				s.sql(`ALTER TABLE ledger_postings RENAME TO mislaid`)
+				s.buys(2)
+			},
+			cures: func(s *scene) { s.sql(`ALTER TABLE mislaid RENAME TO ledger_postings`) }, // the sweep does the rest
+		},
+		{
 			code: "jobs_dead", alerts: []string{"SallyportJobsDead"},
 			breaks: func(s *scene) { // as after the twelfth failure
 				s.sql(`UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts WHERE id =
