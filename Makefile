@@ -7,25 +7,20 @@ BENCHFLAGS ?=
 BIN      := .bin
 XRAY     := $(BIN)/xray
 LINTER   := $(BIN)/golangci-lint
-BROWSER  := tests/browser
-ACME     := tests/acme
-DEPLOY   := tests/deploy
-ALERTS   := tests/alerts
-LIVE     := tests/live
 CHAOS    := tests/chaos
 
 # Another Xray may be named from outside.
 SALLYPORT_XRAY ?= $(abspath $(XRAY))
-export GO SALLYPORT_XRAY
+export GO SALLYPORT_XRAY TESTFLAGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test demo bench freeze overload soak chaos lint clean deps postgres chromium shellcheck
+.PHONY: help run build test test-all demo bench freeze overload soak chaos lint clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: ## Start the bot with the settings in .env; without .env, the sandbox with everything on this machine
 	@if [ -e .env ]; then \
@@ -43,21 +38,11 @@ build: ## Build the bot and the sandbox
 	@VERSION="$$(git describe --always --dirty 2>/dev/null)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
 	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
-test: deps build ## Run all tests, with the race detector, real PostgreSQL, Xray and browser
-	@echo "Testing the product"
-	@$(GO) test -race -shuffle=on -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing in the browser"
-	@$(GO) test -C $(BROWSER) -count=1 -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing with an ACME server"
-	@$(GO) test -C $(ACME) -race -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing the images and what prepares them"
-	@$(GO) test -C $(DEPLOY) -count=1 -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing the alerts"
-	@$(GO) test -C $(ALERTS) -count=1 -parallel 8 -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing under random faults (a minute or two, the first time 2 more)"
-	@$(GO) test -C $(CHAOS) -race -count=1 -timeout 20m $(TESTFLAGS) ./...
-	@echo "Testing the way to a live shop (skipped unless root; 1 to 2 minutes, the first time 3 more)"
-	@$(GO) test -C $(LIVE) -count=1 -timeout 30m $(TESTFLAGS)
+test: postgres shellcheck $(XRAY) ## Run the quick tests, on real PostgreSQL and Xray (at most 10 minutes the first time)
+	@scripts/test.sh quick
+
+test-all: postgres shellcheck build $(XRAY) ## Run all tests: servers, browser, ACME, every alert, random faults (at most 30 minutes)
+	@scripts/test.sh all
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit
 	@echo "Playing the demo"
