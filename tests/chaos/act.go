@@ -17,6 +17,7 @@ const (
 	renew     deed = "purchases by a regular"
 	taste     deed = "purchases of a short period"
 	fickle    deed = "two orders of one customer, both paid"
+	leave     deed = "purchases by people who block the bot and return"
 	duplicate deed = "callbacks told again, late"
 	forge     deed = "forgeries"
 )
@@ -28,7 +29,7 @@ type share struct {
 }
 
 func deeds() []share {
-	return []share{{look, 30}, {greet, 8}, {buy, 16}, {buyStars, 10}, {renew, 8}, {taste, 5}, {fickle, 4}, {duplicate, 9}, {forge, 10}}
+	return []share{{look, 30}, {greet, 8}, {buy, 16}, {buyStars, 10}, {renew, 8}, {taste, 5}, {fickle, 4}, {leave, 5}, {duplicate, 9}, {forge, 10}}
 }
 
 const (

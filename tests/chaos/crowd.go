@@ -120,6 +120,8 @@ func (c *crowd) do(ctx context.Context, a act) error {
 		return p.greets(ctx)
 	case fickle:
 		return p.buysTwo(ctx, random)
+	case leave:
+		return p.buysAndLeaves(ctx, random)
 	case taste:
 		return p.buys(ctx, sandbox.Wish{Plan: "Taster", Period: "seconds", Way: sandbox.Crypto})
 	default:

@@ -188,6 +188,42 @@ func (p *person) buysTwo(ctx context.Context, random *rand.Rand) error {
 	return p.receives(ctx, before)
 }
 
+// longestAway is how long somebody has the bot blocked.
+const longestAway = 8 * time.Second
+
+// buysAndLeaves orders, and blocks the bot before or after they pay, comes back and waits
+// for the key without a word.
+func (p *person) buysAndLeaves(ctx context.Context, random *rand.Rand) error {
+	for {
+		address, err := p.orders(ctx, draw(random, buy))
+		if err != nil {
+			return err
+		}
+		before := len(p.world.Telegram.Chat(p.id).Messages)
+		var paid error
+		steps := []func() error{
+			func() error { return p.world.Telegram.SetBlocked(p.id, true) },
+			func() error { _, paid = p.Pay(address); return nil },
+		}
+		if random.IntN(2) == 0 {
+			slices.Reverse(steps)
+		}
+		err = steps[0]()
+		sleepUntil(ctx, time.Now().Add(between(random, 0, time.Second)))
+		err = errors.Join(err, steps[1]())
+		sleepUntil(ctx, time.Now().Add(between(random, 0, longestAway)))
+		if err = errors.Join(err, p.world.Telegram.SetBlocked(p.id, false)); err != nil {
+			return fmt.Errorf("leave and return: %w", err)
+		}
+		if paid == nil {
+			return p.receives(ctx, before)
+		}
+		if !sleepUntil(ctx, time.Now().Add(patience)) { // the order may have run out, and they order anew
+			return fmt.Errorf("pay: %w", paid)
+		}
+	}
+}
+
 // receives waits for a message after the first few that has the key, or says that its
 // time has run out meanwhile.
 func (p *person) receives(ctx context.Context, before int) error {
