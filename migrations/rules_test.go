@@ -70,6 +70,9 @@ func (s step) faults() (found []string) {
 			fault(statement, "waits for every reader of the table: CONCURRENTLY")
 		case regexp.MustCompile(`(?i)^ALTER TABLE`).MatchString(statement):
 			ddl = true
+			if strings.Contains(statement, "VALIDATE CONSTRAINT") && !s.own {
+				fault(statement, "reads the table under the lock of its transaction: a file with -- +goose NO TRANSACTION")
+			}
 			for clause := range strings.SplitSeq(statement, ",") {
 				if regexp.MustCompile(`(?i)\bADD (COLUMN )?\w+ .*\bNOT NULL\b`).MatchString(clause) && !strings.Contains(clause, "DEFAULT") {
 					fault(clause, "the program before does not fill it: it needs a DEFAULT")
@@ -142,6 +145,7 @@ func TestTheRulesOfStepsFindWhatBreaksThem(t *testing.T) {
 		"ALTER TABLE orders ADD COLUMN b text;":                                0,
 		"ALTER TABLE orders ALTER COLUMN b SET NOT NULL;":                      1,
 		"ALTER TABLE orders ADD CONSTRAINT c CHECK (b > 0);":                   1,
+		"ALTER TABLE orders VALIDATE CONSTRAINT c;":                            1,
 		"ALTER TABLE orders ADD CONSTRAINT c CHECK (b > 0) NOT VALID;":         0,
 		"ALTER TABLE orders ADD COLUMN b int; UPDATE orders SET b = 1;":        1,
 		"CREATE TABLE new (a int NOT NULL); CREATE INDEX new_a ON new (a);":    0,

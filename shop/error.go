@@ -66,6 +66,8 @@ var (
 	ErrRefunded      error = &Error{Kind: KindConflict, Key: "refunded"}
 	ErrPrepaid       error = &Error{Kind: KindConflict, Key: "prepaid"}
 	ErrManyOrders    error = &Error{Kind: KindConflict, Key: "many_orders"}
+	ErrMattersOpen   error = &Error{Kind: KindConflict, Key: "matters_open"}
+	ErrForgotten     error = &Error{Kind: KindConflict, Key: "forgotten"}
 	ErrLaneLost      error = &Error{Kind: KindConflict, Key: "lane_lost"} // another process has taken the lane
 	ErrHoldsResource error = &Error{Kind: KindInternal, Key: "holds_resource"}
 )

@@ -85,6 +85,8 @@ func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
 	switch {
 	case o.Status == OrderPaid:
 		return ErrOrderPaid
+	case o.UserID <= 0:
+		return ErrForgotten
 	case e.Invoiced != o.Price:
 		return ErrWrongAmount
 	case e.PaidAsset != "" && !slices.Contains(acceptedAssets, e.PaidAsset):

@@ -16,14 +16,15 @@ type Store interface {
 	Ends
 	Inventory
 	Janitor
+	Eraser
 }
 
 // Janitor is what the shop asks of the storage for its housekeeping.
 type Janitor interface {
 	// Enqueue stores jobs that follow no other fact.
 	Enqueue(ctx context.Context, jobs ...Job) error
-	// CleanUp removes handled updates received before then, and returns how many.
-	CleanUp(ctx context.Context, before time.Time) (int, error)
+	// CleanUp does away with what was kept long enough.
+	CleanUp(ctx context.Context, keep Retention) error
 }
 
 // Config is what a Shop is made of.
@@ -81,18 +82,4 @@ func (s *Shop) links(a Access) []Link {
 		links[i] = Link{Node: n.Name(), URL: n.Link(a)}
 	}
 	return links
-}
-
-// keepHandled is how long handled updates are kept: within it, a redelivery is
-// known for what it is.
-const keepHandled = 72 * time.Hour
-
-// CleanUp removes what has been kept long enough, by the storage's clock.
-func (s *Shop) CleanUp(ctx context.Context) error {
-	now, err := s.clock(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = s.store.CleanUp(ctx, now.Add(-keepHandled))
-	return err
 }

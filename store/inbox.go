@@ -83,26 +83,6 @@ func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int6
 	return urgent, others, err
 }
 
-// CleanUp removes handled updates received before then, and leases long over.
-func (s *Store) CleanUp(ctx context.Context, before time.Time) (removed int, err error) {
-	for {
-		n, err := s.exec(ctx, "clean up inbox", `
-			DELETE FROM inbox WHERE update_id IN (
-				SELECT update_id FROM inbox
-				WHERE received_at < $1 AND state IN ('done', 'stale')
-				ORDER BY received_at LIMIT 5000)`, before)
-		removed += int(n)
-		if err != nil || n < 5000 {
-			return removed, errors.Join(err, s.dropOldLeases(ctx))
-		}
-	}
-}
-
-func (s *Store) dropOldLeases(ctx context.Context) error {
-	_, err := s.exec(ctx, "drop old leases", `DELETE FROM lanes WHERE leased_until NOT BETWEEN now() - interval '1 hour' AND now() + interval '1 hour'`)
-	return err
-}
-
 type dialogRow struct {
 	MessageID int64
 	Screen    string

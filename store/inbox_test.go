@@ -270,29 +270,6 @@ func TestAnAcquireHasADeadline(t *testing.T) {
 	}
 }
 
-func TestCleanUpKeepsWhatIsYoungOrUnhandled(t *testing.T) {
-	t.Parallel()
-	s := server.Open(t)
-	for id := range int64(3) {
-		add(t, s, id+1, 1)
-	}
-	claim(t, s, 1, "a", longLease)
-	for id, state := range map[int64]string{1: "done", 2: "dead"} {
-		if err := s.CloseUpdate(t.Context(), id, "a", state, "why"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n, err := s.CleanUp(t.Context(), time.Now().Add(-time.Hour)); n != 0 || err != nil {
-		t.Error("removed what is young", n, err)
-	}
-	if n, err := s.CleanUp(t.Context(), time.Now().Add(time.Hour)); n != 1 || err != nil {
-		t.Error("removed", n, err)
-	}
-	if n := count(t, s, `SELECT count(*) FROM inbox WHERE state IN ('dead', 'waiting')`); n != 2 {
-		t.Error("what nobody handled was removed")
-	}
-}
-
 // waitFor waits until done, which must come true.
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()

@@ -256,7 +256,7 @@ func (s *Store) close(ctx context.Context, c *closing) error {
 }
 
 // closeUpdates ends those that end alike, which are nearly all, in one statement, and all
-// with one commit. The lane's holder is asked for row by row and closed_at instead of
+// with one commit. Only of the dead is the body needed any more. The lane's holder is asked for row by row and closed_at instead of
 // state, lest the planner begin with all that is held or waits, which is little most of
 // the time.
 func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
@@ -274,7 +274,7 @@ func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
 		slices.Sort(ids) // two processes never wait for each other
 		closed[e] = make(map[int64]bool, len(ids))
 		batch.Queue(`
-			UPDATE inbox SET state = $2, error = $3, closed_at = now()
+			UPDATE inbox SET state = $2, error = $3, closed_at = now(), body = CASE WHEN $2 = 'dead' THEN body ELSE '' END
 			WHERE update_id = ANY ($1) AND closed_at IS NULL
 				AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane) = $4
 			RETURNING update_id`, ids, e.state, e.reason, e.holder).

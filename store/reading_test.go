@@ -147,6 +147,9 @@ var hot = []reading{
 // background is what is done through the pool of the jobs, whose statements are planned
 // for what is there.
 var background = []reading{
+	{what: "clean up", most: crowd + 500, do: func(ctx context.Context, s *store.Store, _ int64) error {
+		return s.CleanUp(ctx, shop.Kept()) // looks at all lanes in work, which are few otherwise
+	}},
 	{what: "take jobs", do: takeJobs},
 	{what: "an invoice", do: func(ctx context.Context, s *store.Store, n int64) error {
 		o, err := orderOf(ctx, s, shop.UserID(n), shop.CryptoBot)
@@ -239,8 +242,6 @@ var unread = map[string]string{
 	"queueJobs":        "counts, on a connection of its own",
 	"queuePeriodic":    "counts, on a connection of its own",
 	"Ping":             "reads nothing",
-	"CleanUp":          "removes what is old, a page at a time",
-	"dropOldLeases":    "lanes are few: those in work",
 	"Beat":             "processes, lanes and jobs in hand are few",
 	"HandBack":         "jobs in hand are few",
 	"Hasten":           "looks at all that is owed, every so often",
@@ -252,6 +253,7 @@ var unread = map[string]string{
 	"CloseIncident":    "incidents are few",
 	"certificates.go":  "certificates are few",
 	"inspect.go":       "asked by hand",
+	"forget.go":        "asked by hand, for one customer",
 }
 
 // However large its table, no statement reads more than it needs, whether it was planned

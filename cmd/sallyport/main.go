@@ -37,6 +37,7 @@ type commands struct {
 	Health  healthCommand   `cmd:"" help:"Ask the running shop how it is."`
 	Doctor  doctorCommand   `cmd:"" help:"Look at all that the shop needs, and say what to do."`
 	Ends    endsCommands    `cmd:"" help:"Release ends that are held."`
+	Forget  forgetCommand   `cmd:"" help:"Remove a customer who wishes it; the books stay."`
 	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
