@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,11 +65,11 @@ func (c *Client) Check(ctx context.Context) error { return c.Call(ctx, "getMe", 
 func (c *Client) do(ctx context.Context, method string, result any, call func(*tgbotapi.BotAPI) (*tgbotapi.APIResponse, error)) error {
 	return c.host.Do(ctx, method, func(ctx context.Context) error {
 		api := c.api // the library takes no context: each call has a copy bound to its own
-		var status int
-		api.Client = bound{ctx: ctx, client: c.http, status: &status}
+		var head answerHead
+		api.Client = bound{ctx: ctx, client: c.http, head: &head}
 		answer, err := call(&api)
-		if _, junk := errors.AsType[*json.SyntaxError](err); junk || errors.Is(err, io.EOF) && status != 0 {
-			return translateJunk(method, status)
+		if head.status != 0 && !isAnswer(answer, err) {
+			return translateJunk(method, head)
 		}
 		if err != nil {
 			return translate(method, answer, err)
@@ -88,7 +89,13 @@ func (c *Client) do(ctx context.Context, method string, result any, call func(*t
 type bound struct {
 	ctx    context.Context
 	client *http.Client
-	status *int // of the answer
+	head   *answerHead // of the answer, once there is one
+}
+
+// answerHead is what stands before an answer's body.
+type answerHead struct {
+	status int
+	wait   time.Duration // that it asks for
 }
 
 // Do implements the library's HTTPClient.
@@ -100,7 +107,8 @@ func (b bound) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	*b.status = resp.StatusCode
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date comes from no server of a bot
+	*b.head = answerHead{status: resp.StatusCode, wait: time.Duration(seconds) * time.Second} //nolint:gosec // 16 bits
 	resp.Body = struct {
 		io.Reader
 		io.Closer
@@ -128,12 +136,9 @@ func refused(r *Refusal) error {
 func translate(method string, answer *tgbotapi.APIResponse, err error) error {
 	known, isRefusal := errors.AsType[*tgbotapi.Error](err)
 	if !isRefusal {
-		return shop.Unavailable(fmt.Errorf("%s: %w", method, err)) // no answer, or one that is not the API's
+		return shop.Unavailable(fmt.Errorf("%s: %w", method, err)) // no answer
 	}
-	r := &Refusal{Method: method, Code: known.Code, Description: known.Message}
-	if answer != nil && answer.ErrorCode != 0 {
-		r.Code = answer.ErrorCode
-	}
+	r := &Refusal{Method: method, Code: answer.ErrorCode, Description: known.Message}
 	switch says := strings.ToLower(r.Description); {
 	case r.Code == http.StatusTooManyRequests:
 		return shop.Limited(time.Duration(known.RetryAfter)*time.Second, r)
@@ -148,13 +153,27 @@ func translate(method string, answer *tgbotapi.APIResponse, err error) error {
 	}
 }
 
-// translateJunk judges an answer that is not JSON by its status: a method that is
-// not there will not be there the next time either; all else is a proxy's trouble.
-func translateJunk(method string, status int) error {
-	r := &Refusal{Method: method, Code: status, Description: http.StatusText(status) + ", and not by the Bot API"}
-	switch status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+// isAnswer says whether what the library made of an answer is the Bot API's: that has
+// a result, or the code of an error. JSON alone is no sign of it: proxies speak it too.
+func isAnswer(answer *tgbotapi.APIResponse, err error) bool {
+	if _, refused := errors.AsType[*tgbotapi.Error](err); refused {
+		return answer != nil && answer.ErrorCode != 0
+	}
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, shape := errors.AsType[*json.UnmarshalTypeError](err)
+	return !syntax && !shape && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// translateJunk judges an answer that is not the Bot API's by its status: a method that
+// is not there will not be there the next time either, and what is too large will not be
+// smaller; all else is a proxy's trouble.
+func translateJunk(method string, head answerHead) error {
+	r := &Refusal{Method: method, Code: head.status, Description: http.StatusText(head.status) + ", and not by the Bot API"}
+	switch head.status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusRequestEntityTooLarge:
 		return refused(r)
+	case http.StatusTooManyRequests:
+		return shop.Limited(head.wait, r)
 	default:
 		return shop.Unavailable(r)
 	}

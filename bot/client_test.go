@@ -37,6 +37,7 @@ func clientWithin(t *testing.T, limit time.Duration, handler http.HandlerFunc) *
 
 func answer(code int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "9")
 		w.WriteHeader(code)
 		_, _ = io.WriteString(w, body)
 	}
@@ -67,6 +68,17 @@ func TestAnswersBecomeTheShopsErrors(t *testing.T) {
 		{"a page of a proxy that looks well", 200, `<html>Welcome</html>`, shop.KindUnavailable, false, 0},
 		{"a server without the method", 404, `<html>Cannot POST /sendPhoto</html>`, shop.KindInternal, false, 0},
 		{"nothing", 200, ``, shop.KindUnavailable, false, 0},
+		{"half an answer", 200, `{"ok":true,"res`, shop.KindUnavailable, false, 0},
+		{"JSON of a proxy", 502, `{"message":"bad gateway"}`, shop.KindUnavailable, false, 0},
+		{"JSON of a proxy that is full", 503, `{"ok":false}`, shop.KindUnavailable, false, 0},
+		{"JSON of a proxy that looks well", 200, `{"ok":false}`, shop.KindUnavailable, false, 0},
+		{"JSON of a proxy that forbids", 403, `{"error":"denied"}`, shop.KindUnavailable, false, 0},
+		{"JSON of another shape", 502, `["bad gateway"]`, shop.KindUnavailable, false, 0},
+		{"a field of another shape", 429, `{"ok":"no","error_code":"none"}`, shop.KindLimited, false, 9 * time.Second},
+		{"too many for a proxy", 429, `{"message":"rate limited"}`, shop.KindLimited, false, 9 * time.Second},
+		{"too many for a proxy, as a page", 429, `<html>Slow down</html>`, shop.KindLimited, false, 9 * time.Second},
+		{"too large for a proxy", 413, `{"message":"too large"}`, shop.KindInternal, false, 0},
+		{"JSON of a server without the method", 404, `{"message":"no route"}`, shop.KindInternal, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
