@@ -22,10 +22,10 @@ const (
 	DefaultRate = 26
 	chatRate    = 1
 	chatBurst   = 12
-	// reserveOfKeys is the part of the burst that replies leave to who has paid,
-	// reserveOfReplies the part that notices leave to both.
-	reserveOfKeys    = 2.0
-	reserveOfReplies = 14.0
+	// reserveOfKeys is the share of what may be sent at once that replies leave to who
+	// has paid, reserveOfReplies the share that notices leave to both.
+	reserveOfKeys    = 2.0 / DefaultRate
+	reserveOfReplies = 14.0 / DefaultRate
 	// noticeRate is what notices may send even when replies take all else.
 	noticeRate = 3
 	// maxChats bounds the limiters kept; one that is full again is as good as new.
@@ -46,12 +46,13 @@ const (
 type Sender struct {
 	client *Client
 	rate   int                       // of all processes together
-	global *rate.Limiter             // of this one
-	share  *rate.Limiter             // of the notices, when the rest is taken
 	lines  [Notice + 1]chan struct{} // held by the first who waits, by priority
 
-	mu    sync.Mutex
-	chats map[int64]*chatLimit
+	mu      sync.Mutex
+	global  bucket          // of this process
+	share   bucket          // of the notices, when the rest is taken
+	waiting [Notice + 1]int // in each line
+	chats   map[int64]*chatLimit
 }
 
 type chatLimit struct {
@@ -62,9 +63,10 @@ type chatLimit struct {
 // NewSender returns a Sender over client that sends so many messages a second, and
 // as many at once.
 func NewSender(client *Client, perSecond int) *Sender {
+	now := time.Now()
 	s := &Sender{
-		client: client, rate: perSecond, global: rate.NewLimiter(rate.Limit(perSecond), perSecond),
-		share: rate.NewLimiter(noticeRate, noticeRate), chats: make(map[int64]*chatLimit),
+		client: client, rate: perSecond, global: full(float64(perSecond), now), share: full(noticeRate, now),
+		chats: make(map[int64]*chatLimit),
 	}
 	for p := range s.lines {
 		s.lines[p] = make(chan struct{}, 1)
@@ -75,11 +77,11 @@ func NewSender(client *Client, perSecond int) *Sender {
 // Share leaves the others of so many processes their part of the messages a second:
 // Telegram counts those of all of them together.
 func (s *Sender) Share(processes int) {
-	among := max(processes, 1)
-	for limiter, all := range map[*rate.Limiter]int{s.global: s.rate, s.share: noticeRate} {
-		limiter.SetLimit(rate.Limit(all) / rate.Limit(among))
-		limiter.SetBurst(max(all/among, 1))
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	among, now := float64(max(processes, 1)), time.Now()
+	s.global.share(float64(s.rate)/among, now)
+	s.share.share(noticeRate/among, now)
 }
 
 // Sent is as much of a sent message as we need.
@@ -127,9 +129,9 @@ func (s *Sender) Answer(ctx context.Context, queryID, text string) error {
 }
 
 // Delete removes a message of ours; one that is gone or too old is left alone, and so is
-// any while there is more to send than may be: the limits count this call too.
+// any while somebody waits for a message: the limits count this call too.
 func (s *Sender) Delete(ctx context.Context, chat, messageID int64) error {
-	if time.Until(s.limitOf(chat).pause) > 0 || s.takeToken(Notice) > 0 {
+	if time.Until(s.limitOf(chat).pause) > 0 || !s.standAside(ctx) {
 		return nil
 	}
 	params := tgbotapi.Params{"chat_id": strconv.FormatInt(chat, 10), "message_id": strconv.FormatInt(messageID, 10)}
@@ -197,40 +199,96 @@ func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
 // standInLine returns once a message of the priority may be sent. Whoever works waits
 // here, first come first served, so that no more is begun than can be sent.
 func (s *Sender) standInLine(ctx context.Context, p Priority) error {
-	tooLong := shop.Limited(time.Second/4, errors.New("message limit reached"))
+	s.wait(p, 1)
+	defer s.wait(p, -1)
+	if !s.first(ctx, p, func() time.Duration { return s.takeToken(p) }) {
+		return shop.Limited(time.Second/4, errors.New("message limit reached"))
+	}
+	return nil
+}
+
+// standAside returns true once a call may be made that nobody waits for, and false as
+// soon as somebody waits for a message.
+func (s *Sender) standAside(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return s.first(ctx, Notice, func() time.Duration {
+		wait, wanted := s.takeSpare()
+		if wanted {
+			cancel()
+		}
+		return wait
+	})
+}
+
+// first returns true once whoever stands first in the line has taken what there is to
+// take, looking as often as take says; false if that lasts too long.
+func (s *Sender) first(ctx context.Context, p Priority, take func() time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, lineWait)
 	defer cancel()
 	select {
 	case s.lines[p] <- struct{}{}:
 		defer func() { <-s.lines[p] }()
 	case <-ctx.Done():
-		return tooLong
+		return false
 	}
 	for {
-		wait := s.takeToken(p)
+		wait := take()
 		if wait <= 0 {
-			return nil
+			return true
 		}
 		if sleep(ctx, max(wait, lookAgain)) != nil {
-			return tooLong
+			return false
 		}
 	}
+}
+
+func (s *Sender) wait(p Priority, more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[p] += more
 }
 
 // takeToken takes what one message needs, or says when to look again: a message may go
-// while more is left than the higher priorities may need. Of notices a few always may.
+// while nobody of a higher priority waits, and more is left than these may need. Of
+// notices a few always may.
 func (s *Sender) takeToken(p Priority) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	short := p.reserve() + 1 - s.global.Tokens()
-	if short <= 0 || p == Notice && s.share.Allow() {
-		s.global.Reserve() // by its share a notice may take what is not there yet
+	now := time.Now()
+	if wait = s.missing(p, now); wait <= 0 || p == Notice && s.share.take(now) {
+		s.global.left-- // by its share a notice may take what is not there yet
 		return 0
 	}
-	return time.Duration(short / float64(s.global.Limit()) * float64(time.Second))
+	return wait
 }
 
-// reserve is what a message of the priority leaves to those above it.
+// takeSpare takes what a call needs that nobody waits for, or says when to look again;
+// wanted says that somebody waits for a message.
+func (s *Sender) takeSpare() (wait time.Duration, wanted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wait = s.missing(Notice, time.Now()); wait <= 0 {
+		s.global.left--
+	}
+	return wait, s.waiting[Key]+s.waiting[Reply] > 0
+}
+
+// missing is how long it takes until what a message of the priority needs may be there;
+// nothing if it is.
+func (s *Sender) missing(p Priority, now time.Time) time.Duration {
+	s.global.fill(now)
+	short := 1 + p.reserve()*(s.global.brim-1) - s.global.left
+	for above := range p {
+		if s.waiting[above] > 0 {
+			short = max(short, 1)
+		}
+	}
+	return time.Duration(short / s.global.rate * float64(time.Second))
+}
+
+// reserve is the share of what may be sent at once that a message of the priority
+// leaves to those above it.
 func (p Priority) reserve() float64 {
 	switch p {
 	case Key:

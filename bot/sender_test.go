@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -217,6 +218,102 @@ func TestThreeProcessesSendNoMoreThanOne(t *testing.T) {
 	most := bot.DefaultRate * (1 + time.Since(began).Seconds()) // as many at once, and then as many a second
 	if sent := float64(calls.Load()); sent > most || sent < bot.DefaultRate {
 		t.Errorf("%.0f messages, at most %.0f may leave", sent, most)
+	}
+}
+
+// methods counts calls by method.
+type methods struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (m *methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls[path.Base(r.URL.Path)]++
+	_, _ = io.WriteString(w, `{"ok":true,"result":{"message_id":1}}`)
+}
+
+func (m *methods) count(method string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls[method]
+}
+
+// With any number of processes, each has its part of everything: replies leave, notices
+// do when nobody waits, and the old screens go.
+func TestEachOfManyProcessesSendsItsPart(t *testing.T) {
+	t.Parallel()
+	for _, processes := range []int{1, 2, 9, 20, 30} {
+		t.Run(strconv.Itoa(processes), func(t *testing.T) {
+			t.Parallel()
+			telegram := &methods{calls: make(map[string]int)}
+			s := bot.NewSender(client(t, telegram.ServeHTTP), bot.DefaultRate)
+			s.Share(processes)
+			for chat := range int64(2) {
+				for _, p := range []bot.Priority{bot.Reply, bot.Notice} {
+					eventually(t, "a message", func() bool {
+						_, err := s.Send(t.Context(), p, 10*chat+int64(p), bot.Screen{})
+						return err == nil
+					})
+				}
+				if err := s.Delete(t.Context(), 10*chat, 1); err != nil {
+					t.Error(err)
+				}
+			}
+			if sent, gone := telegram.count("sendMessage"), telegram.count("deleteMessage"); sent != 4 || gone != 2 {
+				t.Errorf("%d messages sent and %d old screens removed", sent, gone)
+			}
+		})
+	}
+}
+
+// Notices may have all that nobody else wants.
+func TestTwoProcessesSendNoticesAtTheirWholeRate(t *testing.T) {
+	t.Parallel()
+	s := bot.NewSender(client(t, counting(new(atomic.Int64))), bot.DefaultRate)
+	s.Share(2)
+	var g errgroup.Group
+	for chat := range int64(20) {
+		g.Go(func() error {
+			_, err := s.Send(t.Context(), bot.Notice, chat+1, bot.Screen{})
+			return err // it would have stood in line for too long
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An old screen is not worth a wait of those who are still to be answered.
+func TestNothingIsRemovedWhileSomebodyWaits(t *testing.T) {
+	t.Parallel()
+	telegram := &methods{calls: make(map[string]int)}
+	s := bot.NewSender(client(t, telegram.ServeHTTP), 20)
+	s.Share(20)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var replies errgroup.Group
+	for chat := range int64(4) {
+		replies.Go(func() error {
+			for {
+				_, err := s.Send(ctx, bot.Reply, chat+1, bot.Screen{})
+				if err == nil || shop.KindOf(err) != shop.KindLimited || ctx.Err() != nil {
+					return err
+				}
+			}
+		})
+	}
+	for telegram.count("sendMessage") < 3 && ctx.Err() == nil {
+		if err := s.Delete(t.Context(), 100, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replies.Wait(); err != nil {
+		t.Error(err)
+	}
+	if gone := telegram.count("deleteMessage"); gone > 1 {
+		t.Errorf("%d old screens removed", gone)
 	}
 }
 
