@@ -131,7 +131,10 @@ func decide(job *rivertype.JobRow, err error) (outcome string, verdict error) {
 	}
 }
 
+// retryAfter is how long a job waits because it was asked to, or a little longer, so
+// that not all come back at once.
 func retryAfter(err error) time.Duration {
 	known, _ := errors.AsType[*shop.Error](err)
-	return max(time.Second, min(known.RetryAfter, longestWait))
+	base := max(time.Second, min(known.RetryAfter, longestWait))
+	return base + rand.N(base/8) //nolint:gosec // spreading retries needs no secret
 }

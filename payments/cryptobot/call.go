@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"sallyport/shop"
 )
@@ -46,8 +45,13 @@ func (c *Client) call(ctx context.Context, method string, params, result any) er
 	if err != nil {
 		return fmt.Errorf("crypto pay %s: %w", method, err)
 	}
+	if err := c.pace.free(); err != nil { // before the host learns of anything: nobody is called
+		return fmt.Errorf("crypto pay %s: %w", method, err)
+	}
 	err = c.cfg.Host.Do(ctx, method, func(ctx context.Context) error {
-		return c.hide(c.exchange(ctx, method, body, result))
+		err := c.hide(c.exchange(ctx, method, body, result))
+		c.pace.heed(err)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("crypto pay %s: %w", method, err)
@@ -109,9 +113,14 @@ type envelope struct {
 }
 
 // read takes an answer apart. What is not an envelope does not come from the
-// service but from something in front of it, whatever its status.
+// service but from something in front of it, whatever its status. Either may say that
+// we call too often.
 func read(response *http.Response, answer []byte, result any) error {
 	var e envelope
+	if response.StatusCode == http.StatusTooManyRequests {
+		_ = json.Unmarshal(answer, &e) // what is wrong is the status
+		return tooOften(response, refused(response, e.Error))
+	}
 	if err := json.Unmarshal(answer, &e); err != nil || e.OK == nil {
 		return shop.Unavailable(fmt.Errorf("status %d without an answer of the service", response.StatusCode))
 	}
@@ -129,6 +138,19 @@ func read(response *http.Response, answer []byte, result any) error {
 
 // refusal classifies an answer with ok=false.
 func refusal(response *http.Response, raw json.RawMessage) error {
+	err := refused(response, raw)
+	switch {
+	case err.Code == http.StatusTooManyRequests:
+		return tooOften(response, err)
+	case max(response.StatusCode, err.Code) >= http.StatusInternalServerError:
+		return shop.Unavailable(err)
+	default:
+		return internal(err)
+	}
+}
+
+// refused reads what the service says is wrong.
+func refused(response *http.Response, raw json.RawMessage) *APIError {
 	var detail struct {
 		Code text `json:"code"`
 		Name text `json:"name"`
@@ -136,25 +158,9 @@ func refusal(response *http.Response, raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &detail); err != nil {
 		_ = json.Unmarshal(raw, &detail.Name) // Some answers have a bare string; anything else stays empty.
 	}
-	refused := &APIError{Code: response.StatusCode, Name: string(detail.Name)[:min(len(detail.Name), maxName)]}
+	known := &APIError{Code: response.StatusCode, Name: string(detail.Name)[:min(len(detail.Name), maxName)]}
 	if code, err := strconv.Atoi(string(detail.Code)); err == nil {
-		refused.Code = code
+		known.Code = code
 	}
-	for _, code := range []int{response.StatusCode, refused.Code} {
-		switch {
-		case code == http.StatusTooManyRequests:
-			return &shop.Error{Kind: shop.KindUnavailable, Key: "unavailable", RetryAfter: retryAfter(response), Err: refused}
-		case code >= http.StatusInternalServerError:
-			return shop.Unavailable(refused)
-		}
-	}
-	return internal(refused)
-}
-
-func retryAfter(response *http.Response) time.Duration {
-	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return time.Duration(min(seconds, 3600)) * time.Second
+	return known
 }

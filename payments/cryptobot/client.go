@@ -51,10 +51,12 @@ type Config struct {
 //
 // Its errors: the service or the way to it fails, is KindUnavailable, and says
 // nothing about whether the call was carried out; the service refuses the call,
-// is KindInternal, with an *APIError inside.
+// is KindInternal, with an *APIError inside; the service says that we call too
+// often, is KindLimited, and then for as long as it says no call is made.
 type Client struct {
 	cfg  Config
 	http *http.Client
+	pace *pace
 }
 
 // New returns a client. It makes no call; Check does.
@@ -63,7 +65,7 @@ func New(cfg Config) *Client {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Client{cfg: cfg, http: cfg.Host.HTTP()}
+	return &Client{cfg: cfg, http: cfg.Host.HTTP(), pace: newPace()}
 }
 
 // Close closes idle connections.
@@ -163,7 +165,7 @@ func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop
 	var errs []error
 	for batch := range slices.Chunk(externalIDs, batchSize) {
 		params := listParams{InvoiceIDs: strings.Join(batch, ","), Status: statusPaid, Count: len(batch)}
-		rows, listErr := c.list(ctx, params)
+		rows, listErr := c.ask(ctx, params)
 		found, readErr := rows.events()
 		errs = append(errs, listErr, readErr)
 		for _, event := range found {
@@ -180,12 +182,20 @@ func (c *Client) PaidInvoices(ctx context.Context, externalIDs []string) ([]shop
 // because rows move between two calls.
 func (c *Client) RecentPaid(ctx context.Context, page int) (events []shop.PaymentEvent, more bool, err error) {
 	params := listParams{Status: statusPaid, Offset: page * recentStep, Count: recentSize}
-	rows, err := c.list(ctx, params)
+	rows, err := c.ask(ctx, params)
 	if err != nil {
 		return nil, false, err
 	}
 	events, err = rows.events()
 	return events, len(rows) == recentSize && params.Offset+recentSize < recentMost, err
+}
+
+// ask is list for a question that nobody waits for.
+func (c *Client) ask(ctx context.Context, params listParams) (invoices, error) {
+	if err := c.pace.question(ctx); err != nil {
+		return nil, fmt.Errorf("crypto pay getInvoices: %w", err)
+	}
+	return c.list(ctx, params)
 }
 
 func (c *Client) list(ctx context.Context, params listParams) (rows invoices, err error) {
