@@ -107,7 +107,7 @@ func (b bound) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date comes from no server of a bot
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)                   // a date comes from no server of a bot
 	*b.head = answerHead{status: resp.StatusCode, wait: time.Duration(seconds) * time.Second} //nolint:gosec // 16 bits
 	resp.Body = struct {
 		io.Reader

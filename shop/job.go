@@ -92,8 +92,11 @@ type CheckNode struct {
 	Node string `json:"node"`
 }
 
-// PollInvoices asks the providers about unpaid invoices.
-type PollInvoices struct{}
+// PollInvoices asks the providers about unpaid invoices, by schedule, or one provider,
+// because somebody asks.
+type PollInvoices struct {
+	Provider Provider `json:"provider,omitempty"`
+}
 
 // SweepPayments goes through the providers' lists of payments, by schedule, or through
 // one provider's, because somebody asks.
@@ -148,7 +151,7 @@ func (CheckNode) Policy() Policy { return tick(QueueNodes, 0) }
 func (PollInvoices) Kind() string { return "poll_invoices" }
 
 // Policy says how the job is worked.
-func (PollInvoices) Policy() Policy { return tick(QueuePayments, 3*time.Minute) }
+func (j PollInvoices) Policy() Policy { return tick(queueOf(j.Provider), 3*time.Minute) }
 
 // Kind names the job in the queue.
 func (SweepPayments) Kind() string { return "sweep_payments" }

@@ -191,7 +191,7 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 // AskAboutPayments has the order's provider asked soon whether it was paid.
 func (s *Shop) AskAboutPayments(ctx context.Context, o Order) error {
 	if _, ok := s.gateways[o.Provider].(Poller); ok {
-		return s.store.Enqueue(ctx, PollInvoices{})
+		return s.store.Enqueue(ctx, PollInvoices{Provider: o.Provider})
 	}
 	return s.store.Enqueue(ctx, SweepPayments{Provider: o.Provider})
 }
@@ -204,13 +204,13 @@ const (
 	pollBatch = 500
 )
 
-// PollInvoices asks the providers about unpaid invoices and settles what was paid
-// without our hearing of it. Safe to repeat; one provider that fails does not stop
-// the others.
-func (s *Shop) PollInvoices(ctx context.Context) error {
+// PollInvoices asks the provider, or each if none is named, about unpaid invoices and
+// settles what was paid without our hearing of it. Safe to repeat; one provider that
+// fails does not stop the others.
+func (s *Shop) PollInvoices(ctx context.Context, only Provider) error {
 	var errs []error
 	for provider, gateway := range s.gateways {
-		if poller, ok := gateway.(Poller); ok {
+		if poller, ok := gateway.(Poller); ok && (only == "" || only == provider) {
 			errs = append(errs, s.poll(ctx, provider, poller))
 		}
 	}

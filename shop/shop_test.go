@@ -680,7 +680,7 @@ func TestAnOpenOrderWaitsForItsInvoiceUntilItIsClosed(t *testing.T) {
 func TestLostCallbackIsFoundByEitherLeg(t *testing.T) {
 	t.Parallel()
 	for name, leg := range map[string]func(*world) error{
-		"poll":  func(w *world) error { return w.PollInvoices(context.Background()) },
+		"poll":  func(w *world) error { return w.PollInvoices(context.Background(), "") },
 		"sweep": func(w *world) error { return w.SweepPayments(context.Background(), "") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,14 +11,20 @@ import (
 	"sallyport/shop"
 )
 
-// askEvery is how often a provider's list is swept because somebody asks, at most.
+// askEvery is how often a provider is asked about payments because somebody asks, at most.
 const askEvery = 20 * time.Second
 
 // asked says whether the job is there because somebody asks, which they may do at
 // any time, and again and again.
 func asked(j shop.Job) bool {
-	sweep, ok := j.(shop.SweepPayments)
-	return ok && sweep.Provider != ""
+	switch j := j.(type) {
+	case shop.PollInvoices:
+		return j.Provider != ""
+	case shop.SweepPayments:
+		return j.Provider != ""
+	default:
+		return false
+	}
 }
 
 // JobOpts returns how a job is queued: as its policy says, whoever does it.
@@ -38,7 +44,7 @@ func JobOpts(j shop.Job) *river.InsertOpts {
 }
 
 // enqueue stores jobs together with what caused them. What is asked for is done at
-// once, unless it was done a moment ago, and again when that moment is over: a sweep
+// once, unless it was done a moment ago, and again when that moment is over: a look
 // that has begun may miss what this one is asked for.
 func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []shop.Job) error {
 	if len(jobs) == 0 {

@@ -48,43 +48,45 @@ func TestJobsOfOneCustomerAreNeverMerged(t *testing.T) {
 }
 
 // Somebody asks again and again: what they ask for is done now, and once more when
-// some time is over, for what the first sweep came too early for.
+// some time is over, for what the first look came too early for.
 func TestWhatIsAskedForIsDoneNowAndOnceMoreLater(t *testing.T) {
 	t.Parallel()
-	s := server.Open(t)
-	ask := func() {
-		t.Helper()
-		if err := s.Enqueue(t.Context(), shop.SweepPayments{Provider: shop.Stars}); err != nil {
+	for kind, ask := range map[string]struct{ asked, scheduled shop.Job }{
+		"sweeps": {shop.SweepPayments{Provider: shop.Stars}, shop.SweepPayments{}},
+		"polls":  {shop.PollInvoices{Provider: shop.CryptoBot}, shop.PollInvoices{}},
+	} {
+		s := server.Open(t)
+		began := time.Now()
+		for range 60 {
+			if err := s.Enqueue(t.Context(), ask.asked); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Pool().Exec(t.Context(), `
+				UPDATE river_job SET state = 'completed', finalized_at = now() WHERE state = 'available'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := count(t, s, `SELECT count(*) FROM river_job`)
+		if periods := int(time.Since(began)/(20*time.Second)) + 2; n < 2 || n > periods+1 {
+			t.Errorf("%d %s in %s", n, kind, time.Since(began))
+		}
+		if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'scheduled' AND scheduled_at > now()
+			AND scheduled_at <= now() + interval '20 seconds'`); n != 1 {
+			t.Errorf("%d %s wait for their time", n, kind)
+		}
+		if err := s.Enqueue(t.Context(), ask.scheduled); err != nil {
 			t.Fatal(err)
 		}
-	}
-	began := time.Now()
-	for range 5 {
-		ask()
-		if _, err := s.Pool().Exec(t.Context(), `
-			UPDATE river_job SET state = 'completed', finalized_at = now() WHERE state = 'available'`); err != nil {
-			t.Fatal(err)
+		if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND NOT args ? 'provider'`); n != 1 {
+			t.Errorf("%d %s by schedule: the one that was asked for must not stand for it", n, kind)
 		}
-	}
-	n := count(t, s, `SELECT count(*) FROM river_job`)
-	if periods := int(time.Since(began)/(20*time.Second)) + 2; n < 2 || n > periods+1 {
-		t.Errorf("%d sweeps in %s", n, time.Since(began))
-	}
-	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'scheduled' AND scheduled_at > now()
-		AND scheduled_at <= now() + interval '20 seconds'`); n != 1 {
-		t.Errorf("%d sweeps wait for their time", n)
-	}
-	if err := s.Enqueue(t.Context(), shop.SweepPayments{}); err != nil {
-		t.Fatal(err)
-	}
-	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND NOT args ? 'provider'`); n != 1 {
-		t.Errorf("%d sweeps by schedule: the one that was asked for must not stand for it", n)
 	}
 }
 
 // all returns every job, in each of the forms that are worked in a queue of their own.
 func all() []shop.Job {
-	return append(shop.Jobs(), shop.Notify{Notice: shop.NoticeReady}, shop.OpenInvoice{Provider: shop.Stars}, shop.SweepPayments{Provider: shop.Stars})
+	return append(shop.Jobs(), shop.Notify{Notice: shop.NoticeReady}, shop.OpenInvoice{Provider: shop.Stars}, shop.SweepPayments{Provider: shop.Stars},
+		shop.PollInvoices{Provider: shop.CryptoBot})
 }
 
 // How often a job is tried is what its policy promises, whoever stores it.

@@ -194,7 +194,7 @@ func register(cfg Config) *river.Workers {
 	add(w, v, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
 	add(w, v, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
 	add(w, v, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })
-	add(w, v, func(ctx context.Context, _ shop.PollInvoices) error { return s.PollInvoices(ctx) })
+	add(w, v, func(ctx context.Context, j shop.PollInvoices) error { return s.PollInvoices(ctx, j.Provider) })
 	add(w, v, func(ctx context.Context, j shop.SweepPayments) error { return s.SweepPayments(ctx, j.Provider) })
 	add(w, v, func(ctx context.Context, _ shop.ExpireDue) error { return s.Expire(ctx) })
 	add(w, v, func(ctx context.Context, _ shop.CleanUp) error { return s.CleanUp(ctx) })

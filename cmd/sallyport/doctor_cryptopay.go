@@ -8,6 +8,7 @@ import (
 	"sallyport/api"
 	"sallyport/outbound"
 	"sallyport/payments/cryptobot"
+	"sallyport/shop"
 )
 
 // The bots that customers pay in.
@@ -29,6 +30,8 @@ func (d *doctor) checkCryptoPay(ctx context.Context, c *check) {
 		d.judgeApp(app, c)
 	case cryptobot.WrongToken(err):
 		c.add(fails, "Crypto Pay does not know the token", "the token is wrong, or of the other network (main and test have tokens of their own): take it from @CryptoBot, Crypto Pay, My Apps, and set CRYPTOPAY_TOKEN")
+	case shop.KindOf(err) == shop.KindLimited:
+		c.add(warns, "Crypto Pay asks this address to call less: "+causeOf(err), "wait and look again; if it stays, see what else calls it from this address")
 	case isDown(err):
 		c.add(fails, "no answer from "+d.config.CryptoPayAPI+by(d.config.proxy(), d.config.CryptoPayAPI)+": "+causeOf(err), "see that this machine reaches CRYPTOPAY_API: name server, firewall (curl -v https://pay.crypt.bot)")
 	default:

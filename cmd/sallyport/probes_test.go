@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/api"
+	"sallyport/shop"
 	"sallyport/store"
 )
 
@@ -65,6 +68,29 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {
 			t.Errorf("%s (+):\n%s", c.name, diff)
+		}
+	}
+}
+
+// Who answers, if only that we call too often, is not away.
+func TestALookAtAHostSaysWhatItsAnswerMeans(t *testing.T) {
+	t.Parallel()
+	silent := shop.Unavailable(errors.New("no answer"))
+	for _, c := range []struct {
+		err, failed error
+		want        api.Finding
+	}{
+		{nil, nil, api.Finding{State: api.StateOK}},
+		{shop.Limited(time.Minute, errors.New("429")), nil, api.Finding{State: api.StateOK, Reason: "it asks us to call less"}},
+		{errors.New("401"), nil, api.Finding{State: api.StateFail, Code: "refused", Reason: "401"}},
+		{silent, silent, api.Finding{}},
+	} {
+		found, err := lookAlone(func(context.Context) error { return c.err }, "refused")(t.Context())
+		if !errors.Is(err, c.failed) || err == nil && c.failed != nil {
+			t.Errorf("%v: %v", c.err, err)
+		}
+		if c.failed == nil && (len(found) != 1 || cmp.Diff(c.want, found[0]) != "") {
+			t.Errorf("%v: %+v", c.err, found)
 		}
 	}
 }
