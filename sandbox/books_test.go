@@ -2,10 +2,12 @@ package sandbox_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"sallyport/sandbox"
 	"sallyport/sandbox/books"
+	"sallyport/shop"
 )
 
 // ledgers are the books of a world in a test, which they fail.
@@ -45,5 +47,46 @@ func (l *ledgers) check(parts ...func(context.Context) error) {
 		if err := part(l.t.Context()); err != nil {
 			l.t.Error(err)
 		}
+	}
+}
+
+// TestUpdatesAreComparedWithinTheirQueue: Telegram has one queue for a chat's messages
+// and payments and one for each other kind, and no order between them.
+func TestUpdatesAreComparedWithinTheirQueue(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t, start(t, sandbox.Config{}))
+	arrive := func(update, lane int64, kind string) {
+		t.Helper()
+		if _, err := b.DB.Exec(t.Context(), `INSERT INTO inbox (update_id, lane, kind, body, state, closed_at) VALUES ($1, $2, $3, '{}', 'done', now())`, update, lane, kind); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends := func(update int64) {
+		t.Helper()
+		if _, err := b.DB.Exec(t.Context(), `UPDATE inbox SET closed_at = now() WHERE update_id = $1`, update); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for lane, kinds := range map[int64][2]string{
+		1: {"message", "message"}, 2: {"message", shop.KindPayment}, 3: {shop.KindPress, shop.KindPress}, // one queue
+		11: {"message", shop.KindPress}, 12: {shop.KindPayment, "my_chat_member"}, // two
+	} {
+		arrive(10*lane, lane, kinds[0])
+		arrive(10*lane+1, lane, kinds[1])
+		ends(10 * lane) // after the later one
+	}
+	arrive(501, 50, "message")
+	arrive(500, 50, "message") // it overtook the one before it
+	strays, err := b.Strays(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for _, s := range strays {
+		got = append(got, s.Update)
+	}
+	slices.Sort(got)
+	if want := []int64{11, 21, 31, 500}; !slices.Equal(got, want) {
+		t.Errorf("strays are %v, want %v", got, want)
 	}
 }

@@ -74,20 +74,24 @@ func (b *Books) CheckPeriods(ctx context.Context) error {
 	var problems []error
 	for _, c := range list {
 		off := c.Expires.Sub(end(of[c.User]))
-		if off.Abs() > b.Slack || c.Status != c.due() {
-			problems = append(problems, fmt.Errorf("customer %d is %s until %s, which is %s off what %d orders and the wait for them give",
-				c.User, c.Status, c.Expires, off, len(of[c.User])))
+		if off.Abs() > b.Slack || !c.fits(b.Early) {
+			problems = append(problems, fmt.Errorf("customer %d is %s at %s until %s, which is %s off what %d orders and the wait for them give",
+				c.User, c.Status, c.Now, c.Expires, off, len(of[c.User])))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// due is the status that goes with the end.
-func (c customer) due() string {
-	if c.Expires.After(c.Now) {
-		return "active"
+// fits says whether the status goes with the end.
+func (c customer) fits(early time.Duration) bool {
+	switch c.Status {
+	case "active":
+		return c.Expires.After(c.Now)
+	case "expired":
+		return !c.Expires.After(c.Now.Add(early))
+	default:
+		return false
 	}
-	return "expired"
 }
 
 // CheckNode checks that the VPN server lets those in who are entitled, and nobody else.

@@ -23,6 +23,9 @@ type Books struct {
 	// Slack is by how much the end of a subscription may differ from the rule: a
 	// second unless clocks were wrong.
 	Slack time.Duration
+	// Early is how long before its end access may have ended: as far as all clocks
+	// together were ahead.
+	Early time.Duration
 	// Stale says that updates may be stale: they waited long, or clocks were wrong.
 	Stale bool
 	// Flagged are the payments, by the provider's id, that may be flagged.

@@ -15,7 +15,7 @@ const (
 	// quietLimit is how long after the last fault everything owed may take.
 	quietLimit = 2 * time.Minute
 	// restLimit is how long after that the program may take to be as at the beginning.
-	restLimit = 30 * time.Second
+	restLimit = 90 * time.Second
 	// manyMore is how many goroutines more than at the beginning a replica may have: a
 	// worker or a connection comes and goes.
 	manyMore = 30
@@ -212,7 +212,7 @@ func (r *run) checkLog(context.Context) error {
 
 // checkEnds says that somebody's access is about to end, which makes new work.
 func (r *run) checkEnds(ctx context.Context) error {
-	n, err := r.books.Count(ctx, `SELECT count(*) FROM subscriptions WHERE status = 'active' AND expires_at < now() + interval '10 seconds'`)
+	n, err := r.books.Count(ctx, `SELECT count(*) FROM subscriptions WHERE status = 'active' AND expires_at < now() + interval '30 seconds'`)
 	if err == nil && n > 0 {
 		err = fmt.Errorf("the access of %d is about to end", n)
 	}

@@ -159,7 +159,7 @@ func (r *run) play(ctx context.Context) {
 	}
 	r.say(began, "nothing is owed after %.1f s", time.Since(mended).Seconds())
 	if r.books.Stale = true; r.plan.steps() {
-		r.books.Slack = clockSlack
+		r.books.Slack, r.books.Early = clockSlack, r.plan.ahead()
 	}
 	r.rest(ctx)
 }

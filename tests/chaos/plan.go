@@ -77,6 +77,17 @@ func (p plan) steps() bool {
 	return slices.ContainsFunc(p.faults, func(e event) bool { return e.step != 0 })
 }
 
+// ahead is how far all clocks are ahead together: only then is access ended before its
+// time, since a process whose clock is not the database's ends nothing.
+func (p plan) ahead() (most time.Duration) {
+	for _, e := range p.faults {
+		if e.kind == stepAll {
+			most = max(most, e.step)
+		}
+	}
+	return most
+}
+
 // without leaves out the faults of some kinds, and returns how many those were.
 func (p plan) without(kinds ...kind) (plan, int) {
 	kept := slices.DeleteFunc(slices.Clone(p.faults), func(e event) bool { return slices.Contains(kinds, e.kind) })
