@@ -87,17 +87,18 @@ func (b *Bot) Checkout(ctx context.Context, body []byte) error {
 		Amount: shop.Money{Minor: int64(q.TotalAmount), Currency: q.Currency},
 	}
 	params := tgbotapi.Params{"pre_checkout_query_id": q.ID, "ok": "true"}
-	reason := b.refusal(ctx, checkout, q.From.LanguageCode)
+	reason, again := b.refusal(ctx, checkout, q.From.LanguageCode)
 	if reason != "" {
 		params["ok"], params["error_message"] = "false", reason
 	}
 	err := b.client.Call(ctx, "answerPreCheckoutQuery", params, nil)
+	late := tooLate(err)
 	var noted error
-	if reason == "" && (err == nil || untaken(err)) {
+	if reason == "" && (err == nil || untaken(err) && !(late && again)) { // what it said to the consent before, nobody knows
 		noted = b.shop.EndCheckout(ctx, checkout, err == nil)
 	}
-	if r, ok := errors.AsType[*Refusal](err); ok && strings.Contains(strings.ToLower(r.Description), "query is too old") {
-		err = nil // it was answered before, or nobody waits for it any more: nothing is charged by it
+	if late {
+		err = nil // nobody waits for it any more
 	}
 	return errors.Join(err, noted)
 }
@@ -109,21 +110,29 @@ func untaken(err error) bool {
 	return ok && r.Code < http.StatusInternalServerError
 }
 
-// refusal returns why the customer cannot pay, in their language, or nothing if they can.
-func (b *Bot) refusal(ctx context.Context, c shop.Checkout, code string) string {
+// tooLate says whether Telegram says that it takes no answer to the query any more: it is
+// too old, or it was answered before.
+func tooLate(err error) bool {
+	r, ok := errors.AsType[*Refusal](err)
+	return ok && strings.Contains(strings.ToLower(r.Description), "query is too old")
+}
+
+// refusal returns why the customer cannot pay, in their language, or nothing if they can;
+// then again says whether that may have been said before.
+func (b *Bot) refusal(ctx context.Context, c shop.Checkout, code string) (reason string, again bool) {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkBudget, errors.New("order not checked in time"))
 	defer cancel()
-	err := b.shop.BeginCheckout(ctx, c)
+	again, err := b.shop.BeginCheckout(ctx, c)
 	if err == nil {
-		return ""
+		return "", again
 	}
 	paint := b.display.texts.painter(b.shop.LanguageOf(ctx, c.Payer, code))
 	switch kind := shop.KindOf(err); {
 	case errors.Is(err, shop.ErrBeingPaid):
-		return paint.text("checkout.busy", nil)
+		return paint.text("checkout.busy", nil), false
 	case kind == shop.KindInvalid, kind == shop.KindNotFound, kind == shop.KindConflict, kind == shop.KindForbidden:
-		return paint.text("checkout.refused", nil)
+		return paint.text("checkout.refused", nil), false
 	default:
-		return paint.text("error.unavailable", nil)
+		return paint.text("error.unavailable", nil), false
 	}
 }

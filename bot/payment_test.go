@@ -334,16 +334,41 @@ func TestOneOrderIsChargedForOnce(t *testing.T) {
 	}
 }
 
+// Telegram took our consent, and the note of that was lost: Telegram asks again, and takes
+// no second answer. The first one counts.
+func TestACheckoutAskedForAgainStillKeepsOthersOff(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	order, link := f.ordersInStars()
+	done := make(chan error, 1)
+	go func() { done <- f.telegram.PayLink(ann, link) }()
+	var asked []json.RawMessage
+	for asked == nil {
+		asked = f.updates(t.Context(), "pre_checkout_query")
+	}
+	f.must(f.Checkout(t.Context(), asked[0]))
+	f.must(<-done)
+	_, err := f.store.Pool().Exec(t.Context(), `UPDATE orders SET checkout_agreed = false`) // as a crash leaves it
+	f.must(err)
+	f.must(f.Checkout(t.Context(), asked[0]))
+	other := shop.Checkout{ID: "other", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Price}
+	if _, err := f.shop.BeginCheckout(t.Context(), other); !errors.Is(err, shop.ErrBeingPaid) {
+		t.Errorf("charged for twice: %v", err)
+	}
+}
+
 func TestACheckoutThatComesToNothingMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	order, link := f.ordersInStars()
-	f.must(f.shop.BeginCheckout(t.Context(), shop.Checkout{ID: "lost", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Price}))
+	_, err := f.shop.BeginCheckout(t.Context(), shop.Checkout{ID: "lost", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Price})
+	f.must(err)
 	if r, ok := errors.AsType[*telegram.RefusedError](f.pays(ann, link)); !ok || !strings.Contains(r.Reason, "in two minutes") {
 		t.Errorf("%v", r)
 	}
-	_, err := f.store.Pool().Exec(t.Context(), `UPDATE orders SET checkout_at = checkout_at - interval '2 minutes'`)
+	_, err = f.store.Pool().Exec(t.Context(), `UPDATE orders SET checkout_at = checkout_at - interval '2 minutes'`)
 	f.must(err)
+	f.must(f.shop.SweepPayments(t.Context(), shop.Stars))
 	f.must(f.pays(ann, link))
 	f.hears("successful_payment")
 	if got := f.status(order); got != shop.OrderPaid {

@@ -15,8 +15,9 @@ type Checkout struct {
 	Amount   Money
 }
 
-// checkoutLasts is how long a checkout keeps others off: until then, we have heard
-// of the payment, or there will be none.
+// checkoutLasts is how long after our consent a payment may still be made. Until then a
+// checkout keeps others off, and after that until the provider has told us of all payments
+// up to then: we may have been away when it did.
 const checkoutLasts = 2 * time.Minute
 
 const (
@@ -29,10 +30,11 @@ const (
 
 // Checkouts is what the shop asks of the storage about checkouts.
 type Checkouts interface {
-	// BeginCheckout notes on an open order that this checkout is about to be agreed to.
-	// It reports false, and changes nothing, if another was begun after then, or if
-	// this one has been agreed to before.
-	BeginCheckout(ctx context.Context, id OrderID, checkout string, now, then time.Time) (bool, error)
+	// BeginCheckout notes on an open order that this checkout is about to be agreed to;
+	// again says that this was noted before. It reports false, and changes nothing, if
+	// another was begun that may still be paid: for so long, and then until a sweep that
+	// began later has not found its payment; or if this one has been agreed to before.
+	BeginCheckout(ctx context.Context, id OrderID, checkout string, now time.Time, lasts time.Duration) (begun, again bool, err error)
 	// EndCheckout notes that the provider took our consent to this checkout, or removes
 	// the note of it.
 	EndCheckout(ctx context.Context, id OrderID, checkout string, taken bool) error
@@ -53,27 +55,28 @@ func (o Order) CheckCheckout(c Checkout, now time.Time) error {
 }
 
 // BeginCheckout returns nil if the provider may be told to charge the payer, or the
-// rule that forbids it: ErrBeingPaid while another checkout of the order is under
-// way, so that an order is charged for once. EndCheckout follows when the provider
-// has answered.
-func (s *Shop) BeginCheckout(ctx context.Context, c Checkout) error {
+// rule that forbids it: ErrBeingPaid while another checkout of the order may still be
+// paid, so that an order is charged for once; then the provider's list is read soon.
+// EndCheckout follows when the provider has answered. again says that the provider was,
+// or may have been, told so before.
+func (s *Shop) BeginCheckout(ctx context.Context, c Checkout) (again bool, err error) {
 	id, err := ParseOrderID(c.OrderRef)
 	if err != nil {
-		return err
+		return false, err
 	}
 	o, err := s.store.Order(ctx, id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	now := s.now()
 	if err := o.CheckCheckout(c, now); err != nil {
-		return err
+		return false, err
 	}
-	begun, err := s.store.BeginCheckout(ctx, id, c.ID, now, now.Add(-checkoutLasts))
+	begun, again, err := s.store.BeginCheckout(ctx, id, c.ID, now, checkoutLasts)
 	if err == nil && !begun {
-		return ErrBeingPaid
+		return false, errors.Join(ErrBeingPaid, s.store.Enqueue(ctx, SweepPayments{Provider: o.Provider}))
 	}
-	return err
+	return again, err
 }
 
 // EndCheckout notes what the provider said to our consent: it took it, so the payment

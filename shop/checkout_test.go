@@ -15,6 +15,12 @@ func asks(o shop.Order, id string) shop.Checkout {
 	return shop.Checkout{ID: id, OrderRef: o.ID.String(), Payer: o.UserID, Amount: o.Price}
 }
 
+// begin asks whether the provider may charge.
+func (w *world) begin(c shop.Checkout) error {
+	_, err := w.BeginCheckout(w.t.Context(), c)
+	return err
+}
+
 // agreed says whether the order's checkout counts as agreed.
 func (w *world) agreed(o shop.Order) bool {
 	w.t.Helper()
@@ -35,15 +41,15 @@ func TestCheckoutOfAnythingUnknownIsRefused(t *testing.T) {
 	w := setup(t)
 	for _, ref := range []string{"", "junk", shop.NewOrderID().String()} {
 		c := shop.Checkout{ID: "q", OrderRef: ref, Payer: anna, Amount: shop.Money{Minor: 1, Currency: shop.XTR}}
-		if err := w.BeginCheckout(t.Context(), c); !errors.Is(err, shop.ErrUnknownOrder) {
+		if err := w.begin(c); !errors.Is(err, shop.ErrUnknownOrder) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
 	o := w.orderInStars()
-	w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+	w.must(w.begin(asks(o, "q")))
 	w.must(w.EndCheckout(t.Context(), asks(o, "q"), false))
 	w.must(w.CancelOrder(t.Context(), anna, o.ID))
-	if err := w.BeginCheckout(t.Context(), asks(o, "q")); !errors.Is(err, shop.ErrNotPayable) {
+	if err := w.begin(asks(o, "q")); !errors.Is(err, shop.ErrNotPayable) {
 		t.Error("a cancelled order may be paid", err)
 	}
 }
@@ -56,22 +62,22 @@ func TestWhoMayNotPayKeepsNobodyOff(t *testing.T) {
 	stranger.Payer++
 	cheap.Amount.Minor--
 	for _, c := range []shop.Checkout{stranger, cheap} {
-		if err := w.BeginCheckout(t.Context(), c); err == nil {
+		if err := w.begin(c); err == nil {
 			t.Errorf("%+v may be paid", c)
 		}
 	}
-	w.must(w.BeginCheckout(t.Context(), asks(o, "q3")))
+	w.must(w.begin(asks(o, "q3")))
 }
 
 func TestOneOrderHasOneCheckoutAtATime(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	o := w.orderInStars()
-	w.must(w.BeginCheckout(t.Context(), asks(o, "first")))
-	w.must(w.BeginCheckout(t.Context(), asks(o, "first"))) // asked again, for want of an answer
+	w.must(w.begin(asks(o, "first")))
+	w.must(w.begin(asks(o, "first"))) // asked again, for want of an answer
 	refused := func(id string) {
 		t.Helper()
-		if err := w.BeginCheckout(t.Context(), asks(o, id)); !errors.Is(err, shop.ErrBeingPaid) {
+		if err := w.begin(asks(o, id)); !errors.Is(err, shop.ErrBeingPaid) {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
@@ -89,12 +95,50 @@ func TestOneOrderHasOneCheckoutAtATime(t *testing.T) {
 		t.Error("what was refused undid what was agreed")
 	}
 	w.pass(time.Second)
-	w.must(w.BeginCheckout(t.Context(), asks(o, "second")))
+	refused("second") // we may have been away when its payment was told of
+	w.must(w.SweepPayments(t.Context(), shop.Stars))
+	w.must(w.begin(asks(o, "second")))
 	if w.agreed(o) {
 		t.Error("agreed before the provider took it")
 	}
 	w.must(w.EndCheckout(t.Context(), asks(o, "second"), false))
-	w.must(w.BeginCheckout(t.Context(), asks(o, "third"))) // at once
+	w.must(w.begin(asks(o, "third"))) // at once
+}
+
+// Telegram took our consent, and then we were away for minutes: the customer may have
+// paid, and Telegram has not told us yet. Its own list knows.
+func TestAnotherCheckoutWaitsUntilTelegramsListIsRead(t *testing.T) {
+	t.Parallel()
+	for _, paid := range []bool{false, true} {
+		w := setup(t)
+		o := w.orderInStars()
+		w.must(w.OpenInvoice(t.Context(), o.ID))
+		w.must(w.begin(asks(o, "first")))
+		w.must(w.EndCheckout(t.Context(), asks(o, "first"), true))
+		w.must(w.SweepPayments(t.Context(), shop.Stars)) // too soon to find all
+		if paid {
+			w.stars.Pay(o)
+		}
+		w.pass(3 * time.Minute)
+		if err := w.begin(asks(o, "second")); !errors.Is(err, shop.ErrBeingPaid) || w.jobs("sweep_payments") == 0 {
+			t.Errorf("%v, %d sweeps", err, w.jobs("sweep_payments"))
+		}
+		w.stars.Down.Store(true)
+		if err := w.SweepPayments(t.Context(), shop.Stars); err == nil {
+			t.Error("swept a list that is not there")
+		}
+		if err := w.begin(asks(o, "second")); !errors.Is(err, shop.ErrBeingPaid) {
+			t.Errorf("after a sweep that read nothing: %v", err)
+		}
+		w.stars.Down.Store(false)
+		w.must(w.SweepPayments(t.Context(), shop.Stars))
+		switch err := w.begin(asks(o, "second")); {
+		case paid && (!errors.Is(err, shop.ErrNotPayable) || w.status(o) != shop.OrderPaid):
+			t.Errorf("paid, and charged again: %v", err)
+		case !paid && err != nil:
+			t.Error(err)
+		}
+	}
 }
 
 func TestOfCheckoutsAtOnceOneIsAgreedTo(t *testing.T) {
@@ -105,7 +149,7 @@ func TestOfCheckoutsAtOnceOneIsAgreedTo(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			switch err := w.BeginCheckout(t.Context(), asks(o, string(rune('a'+i)))); {
+			switch err := w.begin(asks(o, string(rune('a'+i)))); {
 			case err == nil:
 				agreed.Add(1)
 			case !errors.Is(err, shop.ErrBeingPaid):
@@ -139,7 +183,7 @@ func TestAnUpdateIsBelievedOnlyOfWhatWasAgreedTo(t *testing.T) {
 			o := w.orderInStars()
 			forged := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "made-up", OrderRef: o.ID.String(), Invoiced: o.Price, Raw: []byte("{}")}
 			if c.begun {
-				w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+				w.must(w.begin(asks(o, "q")))
 			}
 			for _, taken := range c.answers {
 				w.must(w.EndCheckout(t.Context(), asks(o, "q"), taken))
@@ -172,7 +216,7 @@ func TestAPaymentWaitsForTheNoteOfOurConsent(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	o := w.orderInStars()
-	w.must(w.BeginCheckout(t.Context(), asks(o, "q")))
+	w.must(w.begin(asks(o, "q")))
 	paid := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "x", OrderRef: o.ID.String(), Invoiced: o.Price, PaidAt: w.now(), Raw: []byte("{}")}
 	if err := w.Credit(t.Context(), paid); shop.KindOf(err) != shop.KindLimited || w.jobs("sweep_payments") != 0 {
 		t.Errorf("%v, %d sweeps", err, w.jobs("sweep_payments"))

@@ -49,6 +49,7 @@ type Order struct {
 	Period    time.Duration
 	Provider  Provider
 	Price     Money
+	Assets    []string // in which it may be paid; nil if the settings say so
 	Status    OrderStatus
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -80,8 +81,12 @@ func (o Order) same(other Order) bool {
 }
 
 // CheckPayment returns nil if the payment is what the order asks for, or the rule
-// it breaks. How late the payment is does not matter.
+// it breaks. How late the payment is does not matter. acceptedAssets are those of today,
+// for an order that names none.
 func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
+	if o.Assets != nil {
+		acceptedAssets = o.Assets
+	}
 	switch {
 	case o.Status == OrderPaid:
 		return ErrOrderPaid
@@ -109,9 +114,12 @@ type Orders interface {
 	CloseOrder(ctx context.Context, id OrderID, status OrderStatus) (bool, error)
 	// ExpireOrders closes every open order that was not paid in time.
 	ExpireOrders(ctx context.Context, now time.Time) (int, error)
-	// RequestInvoice records that an invoice is about to be asked for, and
-	// reports whether that was already so.
-	RequestInvoice(ctx context.Context, id OrderID, provider Provider) (again bool, err error)
+	// RequestInvoice records that an invoice is about to be asked for, by nobody else
+	// for as long as the lease, and reports whether it was asked for before. It returns
+	// KindLimited while another has the lease.
+	RequestInvoice(ctx context.Context, id OrderID, provider Provider, lease time.Duration) (again bool, err error)
+	// ReleaseInvoice ends the lease: the provider has said that it made none.
+	ReleaseInvoice(ctx context.Context, id OrderID, provider Provider) error
 	// SaveInvoice stores the invoice of an order with the jobs that follow.
 	SaveInvoice(ctx context.Context, i Invoice, jobs []Job) error
 	// Invoice returns the invoice of an order, or ErrNotFound.
@@ -134,6 +142,9 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 	fresh, err := NewOrder(user, offer, p, now)
 	if err != nil {
 		return Order{}, err
+	}
+	if p == CryptoBot {
+		fresh.Assets = s.assets
 	}
 	beyond := s.withinLimits(ctx, fresh)
 	keep := func(open Order) (bool, error) {

@@ -81,6 +81,8 @@ type Payments interface {
 	Flag(ctx context.Context, e PaymentEvent, reason error) (Outcome, error)
 	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
+	// SaveSweep remembers that a sweep which began then read all of the provider's list.
+	SaveSweep(ctx context.Context, provider Provider, began time.Time) error
 	// Kept returns at most limit events that are flagged with ErrUnsettled, and that
 	// no operator has looked at, the oldest first.
 	Kept(ctx context.Context, limit int) ([]PaymentEvent, error)
@@ -146,8 +148,17 @@ type Poller interface {
 	PaidInvoices(ctx context.Context, externalIDs []string) ([]PaymentEvent, error)
 }
 
+const (
+	// invoiceBudget bounds how long the provider may take with an invoice.
+	invoiceBudget = timeOfOne
+	// invoiceLease keeps others from asking for it: they would not find one that the
+	// provider is about to make.
+	invoiceLease = invoiceBudget + 3*time.Second
+)
+
 // OpenInvoice gets the invoice of an order from the provider and sees that the
-// customer is shown it. Safe to repeat: an invoice whose answer was lost is found again.
+// customer is shown it. Safe to repeat, and to do twice at once: one asks the provider at
+// a time, and an invoice whose answer was lost is found again.
 func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 	o, err := s.store.Order(ctx, id)
 	if err != nil {
@@ -158,6 +169,9 @@ func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 		return nil
 	case !o.Payable(s.now()): // it is about to be closed, or our clock is ahead
 		return Unavailable(errors.New("the time to pay the order is over"))
+	}
+	if _, err := s.store.Invoice(ctx, id); !errors.Is(err, ErrNotFound) {
+		return err // it is there, and the customer is told of it
 	}
 	invoice, err := s.invoiceFor(ctx, o)
 	if err != nil {
@@ -171,21 +185,27 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 	if !known {
 		return Invoice{}, fmt.Errorf("order %s: provider %q is not set up", o.ID, o.Provider)
 	}
-	again, err := s.store.RequestInvoice(ctx, o.ID, o.Provider)
-	if err != nil {
-		return Invoice{}, err
-	}
-	if again {
-		found, ok, err := gateway.FindInvoice(ctx, o.ID)
-		if err != nil || ok {
-			return found, err
-		}
-	}
 	user, err := s.store.User(ctx, o.UserID)
 	if err != nil {
 		return Invoice{}, err
 	}
-	return gateway.CreateInvoice(ctx, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
+	again, err := s.store.RequestInvoice(ctx, o.ID, o.Provider, invoiceLease)
+	if err != nil {
+		return Invoice{}, err
+	}
+	calling, cancel := context.WithTimeoutCause(ctx, invoiceBudget, errors.New("no invoice in time"))
+	defer cancel()
+	if again {
+		found, ok, err := gateway.FindInvoice(calling, o.ID)
+		if err != nil || ok {
+			return found, err
+		}
+	}
+	invoice, err := gateway.CreateInvoice(calling, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
+	if err != nil && KindOf(err) != KindUnavailable { // it has said no; otherwise it may be about to make one
+		return Invoice{}, errors.Join(err, s.store.ReleaseInvoice(ctx, o.ID, o.Provider))
+	}
+	return invoice, err
 }
 
 // AskAboutPayments has the order's provider asked soon whether it was paid.
@@ -242,6 +262,7 @@ func (s *Shop) SweepPayments(ctx context.Context, only Provider) error {
 }
 
 func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) error {
+	began := s.now()
 	var errs []error
 	for page, more := 0, true; more; page++ {
 		var events []PaymentEvent
@@ -249,7 +270,10 @@ func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) er
 		events, more, err = gateway.RecentPaid(ctx, page)
 		errs = append(errs, err, s.settleMissed(ctx, provider, events))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return s.store.SaveSweep(ctx, provider, began)
 }
 
 // settleMissed settles those of the events that are not settled yet.

@@ -67,6 +67,11 @@ type clocked struct {
 func (c clocked) Now(context.Context) (time.Time, error) { return c.clock(), nil }
 
 func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
+	return w.shopTaking([]string{"USDT"}, nodes...)
+}
+
+// shopTaking returns a shop that is paid in these.
+func (w *world) shopTaking(assets []string, nodes ...shop.Node) *shop.Shop {
 	var c atomic.Pointer[shop.Catalogue]
 	sold := catalogue()
 	sold.Limits = w.limits
@@ -74,7 +79,7 @@ func (w *world) shopWith(nodes ...shop.Node) *shop.Shop {
 	return shop.New(shop.Config{
 		Store: clocked{w.store, w.now}, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
 		Gateways: map[shop.Provider]shop.Gateway{shop.CryptoBot: w.gateway, shop.Stars: struct{ shop.Gateway }{w.stars}}, // not a Poller
-		Assets:   []string{"USDT"}, Now: w.now,
+		Assets:   assets, Now: w.now,
 	})
 }
 
@@ -630,23 +635,6 @@ func TestOrdersAreTheirOwners(t *testing.T) {
 	w.must(w.CancelOrder(t.Context(), anna, o.ID))
 	if err := w.CancelOrder(t.Context(), anna, o.ID); !errors.Is(err, shop.ErrOrderClosed) {
 		t.Error(err)
-	}
-}
-
-func TestInvoiceWhoseAnswerWasLostIsFoundAgain(t *testing.T) {
-	t.Parallel()
-	w := setup(t)
-	o := w.order()
-	w.gateway.LoseReply.Store(true)
-	if err := w.OpenInvoice(t.Context(), o.ID); shop.KindOf(err) != shop.KindUnavailable {
-		t.Fatal(err)
-	}
-	w.must(w.OpenInvoice(t.Context(), o.ID))
-	if n := w.gateway.Made(); n != 1 {
-		t.Errorf("%d invoices for one order", n)
-	}
-	if i, err := w.InvoiceOf(t.Context(), o.ID); err != nil || i.ExternalID != "1" {
-		t.Errorf("%+v, %v", i, err)
 	}
 }
 

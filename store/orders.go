@@ -21,6 +21,7 @@ type orderRow struct {
 	Provider      shop.Provider
 	PriceMinor    int64
 	Currency      string
+	Assets        []string
 	Status        shop.OrderStatus
 	CreatedAt     time.Time
 	ExpiresAt     time.Time
@@ -32,7 +33,7 @@ func (r orderRow) order() shop.Order {
 	return shop.Order{
 		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Plan: r.Plan, PeriodID: r.PeriodID,
 		Period:   time.Duration(r.PeriodSeconds) * time.Second,
-		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
+		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency}, Assets: r.Assets,
 		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt), Agreed: r.Agreed,
 	}
 }
@@ -46,7 +47,7 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 			return err
 		}
 		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
 			FROM orders WHERE user_id = $1 AND status = 'open'
 			FOR UPDATE`, fresh.UserID)
 		isOpen := err == nil
@@ -82,10 +83,10 @@ func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop
 
 func insertOrder(ctx context.Context, tx pgx.Tx, o shop.Order) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
-		o.Status, o.CreatedAt, o.ExpiresAt)
+		o.Assets, o.Status, o.CreatedAt, o.ExpiresAt)
 	return err
 }
 
@@ -101,7 +102,7 @@ func (s *Store) OrdersSince(ctx context.Context, id shop.UserID, since time.Time
 func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
 	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[orderRow](ctx, conn, shop.ErrUnknownOrder, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
+			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
 			FROM orders WHERE id = $1`, id.UUID)
 		o = row.order()
 		return err
@@ -125,16 +126,29 @@ func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
 	return int(n), err
 }
 
-// BeginCheckout notes on an open order that this checkout is about to be agreed to.
-// It reports false, and changes nothing, if another was begun after then, or if this
-// one has been agreed to before.
-func (s *Store) BeginCheckout(ctx context.Context, id shop.OrderID, checkout string, now, then time.Time) (bool, error) {
-	n, err := s.exec(ctx, "begin checkout", `
-		UPDATE orders SET checkout_id = $2, checkout_at = $3, checkout_agreed = false
-		WHERE id = $1 AND status = 'open'
-			AND (checkout_at IS NULL OR checkout_at <= $4 OR (checkout_id = $2 AND NOT checkout_agreed))`,
-		id.UUID, checkout, now, then)
-	return n == 1, err
+// BeginCheckout notes on an open order that this checkout is about to be agreed to; again
+// says that this was noted before. It reports false, and changes nothing, if another was
+// begun that may still be paid: for so long, and then until a sweep that began later has
+// not found its payment; or if this one has been agreed to before.
+func (s *Store) BeginCheckout(ctx context.Context, id shop.OrderID, checkout string, now time.Time, lasts time.Duration) (begun, again bool, err error) {
+	err = s.use(ctx, "begin checkout", func(ctx context.Context, conn *pgxpool.Conn) error {
+		err := conn.QueryRow(ctx, `
+			WITH before AS (
+				SELECT id, provider, checkout_id, checkout_at, checkout_agreed FROM orders
+				WHERE id = $1 AND status = 'open' FOR UPDATE
+			)
+			UPDATE orders SET checkout_id = $2, checkout_at = $3, checkout_agreed = false
+			FROM before WHERE orders.id = before.id
+				AND (before.checkout_at IS NULL OR (before.checkout_id = $2 AND NOT before.checkout_agreed)
+					OR before.checkout_at + $4::interval <= (SELECT began_at FROM sweeps WHERE sweeps.provider = before.provider))
+			RETURNING before.checkout_at IS NOT NULL AND before.checkout_id = $2`, id.UUID, checkout, now, lasts).Scan(&again)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		begun = err == nil
+		return err
+	})
+	return begun, again, err
 }
 
 // EndCheckout notes that the provider took our consent to this checkout, or removes
@@ -146,12 +160,34 @@ func (s *Store) EndCheckout(ctx context.Context, id shop.OrderID, checkout strin
 	return err
 }
 
-// RequestInvoice records that an invoice is about to be asked for, and reports
-// whether that was already so.
-func (s *Store) RequestInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider) (again bool, err error) {
-	n, err := s.exec(ctx, "request invoice", `
-		INSERT INTO invoices (order_id, provider) VALUES ($1, $2) ON CONFLICT (order_id, provider) DO NOTHING`, id.UUID, provider)
-	return n == 0, err
+// RequestInvoice records that an invoice is about to be asked for, by nobody else for as
+// long as the lease, and reports whether it was asked for before. It returns KindLimited
+// while another has the lease.
+func (s *Store) RequestInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider, lease time.Duration) (again bool, err error) {
+	err = s.tx(ctx, "request invoice", func(ctx context.Context, tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			INSERT INTO invoices (order_id, provider, leased_until) VALUES ($1, $2, now() + $3::interval)
+			ON CONFLICT (order_id, provider) DO UPDATE SET leased_until = excluded.leased_until
+			WHERE invoices.leased_until IS NULL OR invoices.leased_until NOT BETWEEN now() AND now() + $4::interval
+			RETURNING requested_at <> now()`, id.UUID, provider, lease, farthest).Scan(&again)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		var left time.Duration
+		if err := tx.QueryRow(ctx, `
+			SELECT leased_until - now() FROM invoices WHERE order_id = $1 AND provider = $2`, id.UUID, provider).Scan(&left); err != nil {
+			return err
+		}
+		return shop.Limited(left, errors.New("the invoice is being asked for"))
+	})
+	return again, err
+}
+
+// ReleaseInvoice ends the lease: the provider has said that it made none.
+func (s *Store) ReleaseInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider) error {
+	_, err := s.exec(ctx, "release invoice", `
+		UPDATE invoices SET leased_until = NULL WHERE order_id = $1 AND provider = $2`, id.UUID, provider)
+	return err
 }
 
 // SaveInvoice stores the invoice of an order with the jobs that follow.

@@ -93,8 +93,15 @@ func TestInvoiceIsKnownAskedForBeforeItIsThere(t *testing.T) {
 	o := placed(t, s)
 	ctx := t.Context()
 	for i, want := range []bool{false, true} {
-		if again, err := s.RequestInvoice(ctx, o.ID, shop.CryptoBot); again != want || err != nil {
+		if again, err := s.RequestInvoice(ctx, o.ID, shop.CryptoBot, time.Minute); again != want || err != nil {
 			t.Errorf("request %d: %v, %v", i, again, err)
+		}
+		_, err := s.RequestInvoice(ctx, o.ID, shop.CryptoBot, time.Minute)
+		if busy, ok := errors.AsType[*shop.Error](err); !ok || busy.Kind != shop.KindLimited || busy.RetryAfter <= 0 || busy.RetryAfter > time.Minute {
+			t.Errorf("while request %d is under way: %v", i, err)
+		}
+		if err := s.ReleaseInvoice(ctx, o.ID, shop.CryptoBot); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if _, err := s.Invoice(ctx, o.ID); !errors.Is(err, shop.ErrNotFound) {

@@ -64,7 +64,7 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 		id = shop.OrderID{}
 	}
 	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
-		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, status, created_at, expires_at, paid_at, checkout_agreed
+		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
 		FROM orders
 		WHERE id = coalesce((SELECT id FROM orders WHERE id = $1), (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3))
 		FOR UPDATE`, id.UUID, e.Provider, e.ExternalID)
@@ -97,6 +97,14 @@ func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (ou
 		return err
 	})
 	return outcome, err
+}
+
+// SaveSweep remembers that a sweep which began then read all of the provider's list.
+func (s *Store) SaveSweep(ctx context.Context, provider shop.Provider, began time.Time) error {
+	_, err := s.exec(ctx, "save sweep", `
+		INSERT INTO sweeps (provider, began_at) VALUES ($1, $2)
+		ON CONFLICT (provider) DO UPDATE SET began_at = excluded.began_at`, provider, began)
+	return err
 }
 
 // Kept returns at most limit events that are flagged with ErrUnsettled, and that no

@@ -178,7 +178,7 @@ func TestSettleKnowsTheOrderByItsInvoiceToo(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	o := placed(t, s)
-	if _, err := s.RequestInvoice(t.Context(), o.ID, shop.CryptoBot); err != nil {
+	if _, err := s.RequestInvoice(t.Context(), o.ID, shop.CryptoBot, time.Second); err != nil {
 		t.Fatal(err)
 	}
 	e := paymentOf(o)

@@ -180,3 +180,25 @@ func TestCheckDoubtsAnAnswerWithoutAnApp(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The assets are those that the order was placed for; one that names none takes those of
+// the settings.
+func TestAnInvoiceIsPaidInWhatItsOrderNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		assets []string
+		want   string
+	}{{[]string{"BTC"}, `"accepted_assets":"BTC"`}, {nil, `"accepted_assets":"USDT,TON"`}} {
+		o := order()
+		o.Assets = c.assets
+		client := clientOf(t, func(w http.ResponseWriter, r *http.Request) {
+			if body, err := io.ReadAll(r.Body); err != nil || !strings.Contains(string(body), c.want) {
+				t.Errorf("%s, %v", body, err)
+			}
+			_, _ = io.WriteString(w, `{"ok":true,"result":{"invoice_id":"5","pay_url":"https://t.me/x"}}`)
+		})
+		if _, err := client.CreateInvoice(t.Context(), o, ""); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -94,9 +94,13 @@ func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description st
 	if left < time.Second {
 		return shop.Invoice{}, fmt.Errorf("crypto pay invoice of order %s: %w", o.ID, shop.ErrNotPayable)
 	}
+	assets := o.Assets
+	if assets == nil { // it was placed by a program that did not note them
+		assets = c.cfg.Assets
+	}
 	params := createParams{
 		CurrencyType: "fiat", Fiat: o.Price.Currency, Amount: o.Price.Decimal(),
-		AcceptedAssets: strings.Join(c.cfg.Assets, ","), Description: shorten(description),
+		AcceptedAssets: strings.Join(assets, ","), Description: shorten(description),
 		Payload: o.ID.String(), ExpiresIn: int64(left / time.Second),
 	}
 	if c.cfg.ReturnURL != "" {

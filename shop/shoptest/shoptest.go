@@ -136,8 +136,10 @@ func (n *Node) Link(a shop.Access) string { return "vless://" + a.UUID.String() 
 type Gateway struct {
 	Down      atomic.Bool
 	LoseReply atomic.Bool // the next invoice is made, but its answer is lost
+	Refuse    atomic.Bool // to make invoices
 	made      atomic.Int64
 	provider  shop.Provider
+	before    atomic.Pointer[func()]
 
 	mu       sync.Mutex
 	invoices map[string]shop.Order // by external id
@@ -197,10 +199,19 @@ func (g *Gateway) free(ctx context.Context) error {
 	return nil
 }
 
+// BeforeInvoice has do called once, when the next invoice is asked for and not made yet.
+func (g *Gateway) BeforeInvoice(do func()) { g.before.Store(&do) }
+
 // CreateInvoice implements shop.Gateway.
 func (g *Gateway) CreateInvoice(ctx context.Context, o shop.Order, _ string) (shop.Invoice, error) {
 	if err := g.free(ctx); err != nil {
 		return shop.Invoice{}, err
+	}
+	if do := g.before.Swap(nil); do != nil {
+		(*do)()
+	}
+	if g.Refuse.Load() {
+		return shop.Invoice{}, errors.New("refused")
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
