@@ -20,6 +20,7 @@ const (
 	CodeClockOff            = "clock_off"
 	CodeTelegramUnreachable = "telegram_unreachable"
 	CodeTelegramRefused     = "telegram_refused"
+	CodeOperatorUnreachable = "operator_unreachable"
 	CodeWebhookMissing      = "webhook_missing"
 	CodeWebhookElsewhere    = "webhook_elsewhere"
 	CodeWebhookFailing      = "webhook_failing"
@@ -40,7 +41,7 @@ func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
 		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
-		CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
+		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,
 	}

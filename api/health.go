@@ -25,6 +25,7 @@ type Finding struct {
 	State  string    `json:"status"`
 	Code   string    `json:"code,omitempty"`   // what is wrong, as docs/operations.md explains it; empty if nothing is
 	Reason string    `json:"reason,omitempty"` // short, and never a secret
+	Count  int       `json:"count,omitempty"`  // of what waits for an operator: that there is more of it is news
 	Also   []Finding `json:"also,omitempty"`   // what else is wrong with it
 }
 

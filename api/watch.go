@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -15,16 +16,18 @@ type Incident struct {
 	Code      string
 	Reason    string
 	Since     time.Time
+	Count     int       // of what waits for the operator, when they were told last
+	Told      time.Time // when that was; zero if they never were
 }
 
 // Desk is where incidents are told and remembered.
 type Desk interface {
 	// Incidents returns those remembered, whoever told of them.
 	Incidents(ctx context.Context) ([]Incident, error)
-	// Tell tells the operator of an incident, or that it was over at a time; zero means
-	// that it lasts.
+	// Tell tells the operator of an incident, once more if they were told before, or that
+	// it was over at a time; zero means that it lasts.
 	Tell(ctx context.Context, i Incident, over time.Time) error
-	// Remember notes that the operator was told of it. Safe to repeat.
+	// Remember notes when the operator was told of it last. Safe to repeat.
 	Remember(ctx context.Context, i Incident) error
 	// Forget notes that the operator was told that it is over. Safe to repeat.
 	Forget(ctx context.Context, i Incident) error
@@ -37,12 +40,15 @@ type WatchConfig struct {
 	OnDuty func() bool   // whether it is for this process to report; nil means always
 	Every  time.Duration // between looks; default 10 s
 	Lasts  time.Duration // that something must be wrong to be an incident, and well to be over; default 30 s
+	Grows  time.Duration // that nothing is said of an incident of which there is more; default 5 min
+	Remind time.Duration // that nothing is said of one that lasts; default a day
 	Logger *zap.Logger
 }
 
 // Watch looks at every component again and again. It has each incident reported
 // once when it has lasted, and once when it has been over for as long: neither a
-// component that flickers nor a restart of the process makes noise.
+// component that flickers nor a restart of the process makes noise. In between the
+// operator is reminded of it, and told when there is more of what waits for them.
 type Watch struct {
 	cfg   WatchConfig
 	state map[key]*standing
@@ -57,6 +63,7 @@ type key struct{ component, code string }
 // standing is what is known of one thing that is wrong.
 type standing struct {
 	Incident
+	count int // as it is now
 	told  bool
 	noted bool      // that it was told is remembered
 	owed  bool      // its beginning could not be told: its end will be
@@ -69,6 +76,13 @@ func (s *standing) begins(now time.Time, lasts time.Duration) bool {
 	return !s.told && s.well.IsZero() && now.Sub(s.Since) >= lasts
 }
 
+// again says whether the operator must hear of it once more: there is more of it than
+// they know of, or they may have forgotten it.
+func (s *standing) again(now time.Time, cfg WatchConfig) bool {
+	silent := now.Sub(s.Told)
+	return s.told && s.well.IsZero() && (s.count > s.Count && silent >= cfg.Grows || silent >= cfg.Remind)
+}
+
 // ends says whether it has been well for so long that the operator must know.
 func (s *standing) ends(now time.Time, lasts time.Duration) bool {
 	return (s.told || s.owed) && !s.well.IsZero() && now.Sub(s.well) >= lasts
@@ -77,18 +91,19 @@ func (s *standing) ends(now time.Time, lasts time.Duration) bool {
 const (
 	watchEvery = 10 * time.Second
 	watchLasts = 30 * time.Second
+	// watchGrows lets a fault that goes on fill no chat.
+	watchGrows  = 5 * time.Minute
+	watchRemind = 24 * time.Hour
 	// tellBudget bounds one report to the operator.
 	tellBudget = 5 * time.Second
 )
 
 // NewWatch returns a Watch.
 func NewWatch(cfg WatchConfig) *Watch {
-	if cfg.Every == 0 {
-		cfg.Every = watchEvery
-	}
-	if cfg.Lasts == 0 {
-		cfg.Lasts = watchLasts
-	}
+	cfg.Every = cmp.Or(cfg.Every, watchEvery)
+	cfg.Lasts = cmp.Or(cfg.Lasts, watchLasts)
+	cfg.Grows = cmp.Or(cfg.Grows, watchGrows)
+	cfg.Remind = cmp.Or(cfg.Remind, watchRemind)
 	if cfg.OnDuty == nil {
 		cfg.OnDuty = func() bool { return true }
 	}
@@ -152,6 +167,7 @@ func (w *Watch) remember(ctx context.Context) bool {
 			s = &standing{well: time.Now()}
 			w.state[key{i.Component, i.Code}] = s
 		}
+		i.Reason = cmp.Or(s.Reason, i.Reason) // as it is seen now
 		s.Incident, s.told, s.noted = i, true, true
 	}
 	return true
@@ -161,6 +177,7 @@ func (w *Watch) remember(ctx context.Context) bool {
 func (w *Watch) forget() {
 	for _, s := range w.state {
 		s.told, s.noted, s.owed, s.ended = false, false, false, false
+		s.Count, s.Told = 0, time.Time{}
 	}
 }
 
@@ -169,7 +186,7 @@ func (w *Watch) see(r Report, now time.Time) {
 	for name, c := range r.Components {
 		for _, f := range c.All() {
 			if f.State != StateOK && f.Code != CodeUnknown {
-				w.found(key{name, f.Code}, f.Reason, now)
+				w.found(key{name, f.Code}, f, now)
 			}
 		}
 	}
@@ -190,13 +207,16 @@ func (w *Watch) see(r Report, now time.Time) {
 }
 
 // found notes that something is wrong now.
-func (w *Watch) found(k key, reason string, now time.Time) {
+func (w *Watch) found(k key, f Finding, now time.Time) {
 	s, ok := w.state[k]
 	if !ok || s.ended {
 		s = &standing{Incident: Incident{Component: k.component, Code: k.code, Since: now}}
 		w.state[k] = s
 	}
-	s.Reason, s.well = reason, time.Time{}
+	s.Reason, s.count, s.well = f.Reason, f.Count, time.Time{}
+	if s.told && s.count < s.Count {
+		s.Count, s.noted = s.count, false // of what is left the next is news
+	}
 }
 
 // report tells what is to be told, beginnings before ends, and has it remembered. While
@@ -204,7 +224,16 @@ func (w *Watch) found(k key, reason string, now time.Time) {
 // first that cannot be told, until the next look: the others could not be either.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 	for _, s := range w.state {
-		if s.begins(now, w.cfg.Lasts) && !w.begin(ctx, s) {
+		switch {
+		case !s.begins(now, w.cfg.Lasts):
+		case s.Code == CodeOperatorUnreachable:
+			w.owe(s) // there is nobody to tell
+		case !w.begin(ctx, s, now):
+			return
+		}
+	}
+	for _, s := range w.state {
+		if s.again(now, w.cfg) && !w.tell(ctx, s, now) {
 			return
 		}
 	}
@@ -219,13 +248,28 @@ func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 }
 
 // begin reports whether the operator was told that it is wrong.
-func (w *Watch) begin(ctx context.Context, s *standing) bool {
+func (w *Watch) begin(ctx context.Context, s *standing, now time.Time) bool {
+	w.owe(s)
+	s.told = w.tell(ctx, s, now)
+	s.owed = !s.told
+	return s.told
+}
+
+// owe notes that the operator must be told, of its end at least.
+func (w *Watch) owe(s *standing) {
 	if !s.owed {
 		w.cfg.Logger.Error("incident", s.fields()...)
 	}
-	s.told = w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, time.Time{}) })
-	s.owed = !s.told
-	return s.told
+	s.owed = true
+}
+
+// tell reports whether the operator was told that it lasts, as it is now.
+func (w *Watch) tell(ctx context.Context, s *standing, now time.Time) bool {
+	if !w.done(ctx, "told", s, func(ctx context.Context) error { return w.cfg.Desk.Tell(ctx, s.Incident, time.Time{}) }) {
+		return false
+	}
+	s.Told, s.Count, s.noted = now, s.count, false
+	return true
 }
 
 // end reports whether the operator was told that it is over. It is told once, and

@@ -43,6 +43,8 @@ func (p *paper) Tell(_ context.Context, i api.Incident, over time.Time) error {
 	switch {
 	case p.broken != nil:
 		return p.broken
+	case over.IsZero() && !i.Told.IsZero():
+		p.told = append(p.told, fmt.Sprintf("still %s %s: %s", i.Component, i.Code, i.Reason))
 	case over.IsZero():
 		p.told = append(p.told, fmt.Sprintf("begins %s %s: %s", i.Component, i.Code, i.Reason))
 	case over.Before(i.Since):
@@ -87,6 +89,8 @@ type scene struct {
 	duty  bool
 	looks int
 	stop  func()
+
+	grows, remind time.Duration
 }
 
 func newScene(t *testing.T) *scene {
@@ -111,7 +115,7 @@ func (s *scene) start() {
 			return api.Report{Components: components}
 		},
 		Desk: s.paper, OnDuty: func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.duty },
-		Every: time.Millisecond, Lasts: 50 * time.Millisecond,
+		Every: time.Millisecond, Lasts: 50 * time.Millisecond, Grows: s.grows, Remind: s.remind,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -136,6 +140,15 @@ func (s *scene) has(name string, codes ...string) {
 		found[i] = api.Finding{State: api.StateDegraded, Code: code, Reason: "because"}
 	}
 	s.now[name] = api.Component{Finding: api.Together(found...)}
+}
+
+// counts sets how many payments wait for the operator.
+func (s *scene) counts(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now["payments"] = api.Component{Finding: api.Finding{
+		State: api.StateDegraded, Code: api.CodePaymentsFlagged, Reason: fmt.Sprint(n, " wait"), Count: n,
+	}}
 }
 
 // tells waits until exactly these lines were told.
@@ -235,7 +248,7 @@ func TestOnlyTheProcessOnDutyTells(t *testing.T) {
 	s.looksOn()
 	s.tells()
 	s.paper.mu.Lock()
-	s.paper.open["node:anode_unreachable"] = api.Incident{Component: "node:a", Code: "node_unreachable", Since: time.Now()} // by another
+	s.paper.open["node:anode_unreachable"] = api.Incident{Component: "node:a", Code: "node_unreachable", Since: time.Now(), Told: time.Now()} // by another
 	s.paper.mu.Unlock()
 	duty(true)
 	s.looksOn()
@@ -256,6 +269,19 @@ func TestWhatCouldNotBeToldIsToldAtItsEnd(t *testing.T) {
 	s.looksOn() // who had looked before could else tell what they saw
 	set(nil)
 	s.tells("ends telegram telegram_unreachable")
+}
+
+// The chat itself cannot be written to: others are told as soon as they can be, and of
+// that only its end.
+func TestTheOperatorIsNotToldThatTheyCannotBeTold(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.is("operator", api.StateDegraded, api.CodeOperatorUnreachable)
+	s.looksOn()
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.tells("begins node:a node_unreachable: because")
+	s.is("operator", api.StateOK, "")
+	s.tells("begins node:a node_unreachable: because", "ends operator operator_unreachable")
 }
 
 // The database is away from the start: nobody knows what was told before.
@@ -383,6 +409,65 @@ func TestWhatCannotBeAskedForGoesOn(t *testing.T) {
 	s.tells(told...)
 	s.is("node:a", api.StateOK, "")
 	s.tells(append(told, "ends node:a node_stale")...)
+}
+
+// A payment that comes while another waits is told, by whichever process; one of
+// those that are left is not, and one that comes once some were reviewed is.
+func TestThatThereIsMoreIsTold(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.stop()
+	s.grows = time.Millisecond
+	s.start()
+	s.counts(1)
+	told := []string{"begins payments payments_flagged: 1 wait"}
+	s.tells(told...)
+	restart := func() { s.stop(); s.start() }
+	for _, step := range []struct {
+		count int
+		says  []string
+		then  func()
+	}{
+		{2, []string{"still payments payments_flagged: 2 wait"}, restart},
+		{2, nil, restart},
+		{1, nil, s.looksOn},
+		{1, nil, restart},
+		{2, []string{"still payments payments_flagged: 2 wait"}, s.looksOn},
+	} {
+		s.counts(step.count)
+		told = append(told, step.says...)
+		s.tells(told...)
+		step.then()
+	}
+	s.is("payments", api.StateOK, "")
+	s.tells(append(told, "ends payments payments_flagged")...)
+}
+
+// However fast it grows, the chat is not filled.
+func TestWhatGrowsFastIsNotToldEachTime(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.counts(1)
+	s.tells("begins payments payments_flagged: 1 wait")
+	for n := range 20 {
+		s.counts(n + 2)
+	}
+	s.tells("begins payments payments_flagged: 1 wait")
+}
+
+func TestTheOperatorIsRemindedOfWhatLasts(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.stop()
+	s.paper.open["node:anode_unreachable"] = api.Incident{
+		Component: "node:a", Code: "node_unreachable", Since: time.Now().Add(-26 * time.Hour), Told: time.Now().Add(-25 * time.Hour),
+	}
+	s.is("node:a", api.StateFail, "node_unreachable")
+	s.start()
+	s.tells("still node:a node_unreachable: because")
+	s.stop()
+	s.start() // that it was told is remembered
+	s.tells("still node:a node_unreachable: because")
 }
 
 func TestLastSaysNothingOnceLooksAreMissed(t *testing.T) {

@@ -121,6 +121,7 @@ type Refusal struct {
 	Method      string
 	Code        int
 	Description string
+	MovedTo     int64 // the number of the supergroup that the group has become; else 0
 }
 
 // Error names the method and what Telegram said.
@@ -138,7 +139,7 @@ func translate(method string, answer *tgbotapi.APIResponse, err error) error {
 	if !isRefusal {
 		return shop.Unavailable(fmt.Errorf("%s: %w", method, err)) // no answer
 	}
-	r := &Refusal{Method: method, Code: answer.ErrorCode, Description: known.Message}
+	r := &Refusal{Method: method, Code: answer.ErrorCode, Description: known.Message, MovedTo: known.MigrateToChatID}
 	switch says := strings.ToLower(r.Description); {
 	case r.Code == http.StatusTooManyRequests:
 		return shop.Limited(time.Duration(known.RetryAfter)*time.Second, r)

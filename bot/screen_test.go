@@ -64,11 +64,12 @@ func screens(p painter) map[string]Screen {
 	}
 	alert := func(a Alert) Screen {
 		a.Component, a.Code, a.Since = "node:de1", "node_unreachable", moment
-		return Screen{Text: NewOperator(nil, p.texts, 0, p.lang).text(a)}
+		return Screen{Text: NewOperator(OperatorConfig{Texts: p.texts, Language: p.lang}).text(a)}
 	}
 	return map[string]Screen{
 		"alert_begins":    alert(Alert{Reason: "connection <refused>"}),
 		"alert_bare":      alert(Alert{}),
+		"alert_lasts":     alert(Alert{Reason: "connection <refused>", Again: true}),
 		"alert_ends":      alert(Alert{Over: moment.Add(90 * time.Second)}),
 		"language":        p.language(),
 		"menu":            p.menu(p.text("menu.hello", fields{"Name": "Ann <3"})),

@@ -16,10 +16,10 @@ func TestIncidentsAreRememberedUntilTheyAreClosed(t *testing.T) {
 	s := server.Open(t)
 	ctx := t.Context()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	one := store.Incident{Component: "node:a", Code: "node_unreachable", Reason: "refused", Since: now}
-	two := store.Incident{Component: "jobs", Code: "jobs_late", Since: now.Add(time.Second)}
+	one := store.Incident{Component: "node:a", Code: "node_unreachable", Reason: "refused", Since: now, Told: now}
+	two := store.Incident{Component: "jobs", Code: "jobs_late", Since: now.Add(time.Second), Count: 3, Told: now}
 	again := one
-	again.Reason = "other"
+	again.Reason, again.Count, again.Told = "other", 2, now.Add(time.Hour)
 	for _, i := range []store.Incident{two, one, again} {
 		if err := s.OpenIncident(ctx, i); err != nil {
 			t.Fatal(err)
@@ -31,10 +31,11 @@ func TestIncidentsAreRememberedUntilTheyAreClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range open {
-			open[i].Since = open[i].Since.UTC()
+			open[i].Since, open[i].Told = open[i].Since.UTC(), open[i].Told.UTC()
 		}
 		return open
 	}
+	one.Count, one.Told = again.Count, again.Told // the rest is as it was at the beginning
 	if diff := cmp.Diff([]store.Incident{one, two}, read()); diff != "" {
 		t.Error(diff)
 	}

@@ -55,6 +55,7 @@ type program struct {
 	health     *api.Health
 	keeper     *bot.Keeper
 	watch      *api.Watch
+	operator   *bot.Operator // nil if there is no chat for alerts
 	pinger     *store.Prober // asks whether the database answers, whatever prober waits for
 	prober     *store.Prober
 	vitals     atomic.Pointer[seenVitals] // the last that were read
@@ -189,8 +190,14 @@ func (p *program) buildShop(context.Context) error {
 		Fresh: 4 * p.config.AlertAfter, Moved: 20 * p.config.AlertAfter, Behind: 2 * p.config.AlertAfter,
 		Logger: p.log.Named("webhook"), Metrics: p.metrics,
 	})
+	if p.config.OperatorChat != 0 {
+		p.operator = bot.NewOperator(bot.OperatorConfig{
+			Sender: p.sender, Client: p.client, Texts: texts, Memory: p.work,
+			Chat: p.config.OperatorChat, Language: shop.Language(p.config.OperatorLanguage), Logger: p.log.Named("operator"),
+		})
+	}
 	p.buildEdge(shopOver(p.deliveries), front(p.deliveries))
-	p.buildWatch(p.sender, texts)
+	p.buildWatch()
 	return nil
 }
 

@@ -170,6 +170,9 @@ func (d *doctor) examinations() []examination {
 		{"port:public", []string{"PUBLIC_URL"}, d.checkPublicPort},
 		{"port:listen", []string{"LISTEN", "TLS"}, d.checkListener("LISTEN", d.config.Listen, d.config.TLS != tlsOff)},
 	}
+	if d.config.OperatorChat != 0 {
+		all = append(all, examination{"operator", []string{"BOT_TOKEN", "TELEGRAM_API", "OPERATOR_CHAT"}, d.checkOperator})
+	}
 	if d.config.HTTPListen != "" {
 		all = append(all, examination{"port:http", []string{"HTTP_LISTEN"}, d.checkListener("HTTP_LISTEN", d.config.HTTPListen, false)})
 	}

@@ -34,6 +34,29 @@ func (d *doctor) checkTelegram(ctx context.Context, c *check) {
 	}
 }
 
+// checkOperator asks Telegram whether the operator's chat is there and may be written to.
+func (d *doctor) checkOperator(ctx context.Context, c *check) {
+	client := d.telegram()
+	defer client.Close()
+	chat := d.config.OperatorChat
+	err := client.Typing(ctx, chat)
+	if moved := bot.MovedTo(err); moved != 0 {
+		c.add(warns, "the group has become a supergroup; the shop follows it", fmt.Sprintf("set OPERATOR_CHAT=%d", moved))
+		err = client.Typing(ctx, moved)
+	}
+	switch {
+	case err == nil:
+		c.add(well, fmt.Sprintf("chat %d may be written to", chat), "")
+	case bot.WrongToken(err):
+		c.add(warns, "not looked at: Telegram does not know the token", "correct BOT_TOKEN first, then look again")
+	case bot.Unwritable(err):
+		c.add(fails, fmt.Sprintf("chat %d cannot be written to, so nobody is told what is wrong: %s", chat, causeOf(err)),
+			"press Start in the bot, or add it to the group, or correct OPERATOR_CHAT")
+	default:
+		c.add(warns, "not looked at: Telegram does not answer", telegramTodo)
+	}
+}
+
 const telegramTodo = "see that this machine reaches TELEGRAM_API: name server, firewall, and whether Telegram is blocked where it stands (curl -v https://api.telegram.org); if it is, set TELEGRAM_PROXY"
 
 // checkWebhook compares what Telegram knows of the webhook with what the shop sets.

@@ -47,6 +47,9 @@ func newClinic(t *testing.T) *clinic {
 	dir := t.TempDir()
 	w.config.TLSDir = filepath.Join(dir, "tls")
 	w.start()
+	operator := w.person(operatorChat)
+	operator.write("/start")
+	w.waitFor("an answer to the operator", func() bool { return len(operator.live()) > 0 })
 	return &clinic{world: w, dir: dir}
 }
 
@@ -109,7 +112,7 @@ func TestDoctorFindsAWorldThatIsWellToBeWell(t *testing.T) {
 		names = append(names, c.Name)
 	}
 	if diff := cmp.Diff([]string{
-		"settings", "telegram", "webhook", "certificate", "port:public", "port:listen", "database", "cryptopay", "node:de1", "disk", "files",
+		"settings", "telegram", "webhook", "certificate", "port:public", "port:listen", "operator", "database", "cryptopay", "node:de1", "disk", "files",
 	}, names); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
@@ -157,8 +160,9 @@ func TestDoctorFindsEachFaultAndNothingElse(t *testing.T) {
 	fail := func(name string) map[string]string { return map[string]string{name: fails} }
 	warn := func(name string) map[string]string { return map[string]string{name: warns} }
 	for _, f := range []fault{
-		{"a wrong token", func(k *clinic) { k.config.BotToken = "123456:AAwrong" }, map[string]string{"telegram": fails, "webhook": warns}, "telegram", "does not know the token", "@BotFather"},
-		{"a token that is none", func(k *clinic) { k.config.BotToken = "nonsense" }, map[string]string{"settings": fails, "telegram": warns, "webhook": warns}, "settings", "BOT_TOKEN: ", ".env"},
+		{"a wrong token", func(k *clinic) { k.config.BotToken = "123456:AAwrong" }, map[string]string{"telegram": fails, "webhook": warns, "operator": warns}, "telegram", "does not know the token", "@BotFather"},
+		{"a token that is none", func(k *clinic) { k.config.BotToken = "nonsense" }, map[string]string{"settings": fails, "telegram": warns, "webhook": warns, "operator": warns}, "settings", "BOT_TOKEN: ", ".env"},
+		{"a chat of nobody", func(k *clinic) { k.config.OperatorChat = 99 }, fail("operator"), "operator", "nobody is told what is wrong: sendChatAction: 400 Bad Request: chat not found", "OPERATOR_CHAT"},
 		{"no shop has run", func(k *clinic) { k.deleteWebhook() }, warn("webhook"), "webhook", "no webhook is set", "sallyport webhook set"},
 		{"another webhook", func(k *clinic) { k.config.PublicURL = strings.Replace(k.app, "127.0.0.1", "localhost", 1) }, map[string]string{"webhook": fails, "cryptopay": warns}, "webhook", "another address: 127.0.0.1", "somebody else"},
 		{"other parameters", func(k *clinic) { k.config.MaxWebhooks = 7 }, warn("webhook"), "webhook", "max_connections is 40, not 7", "sallyport webhook set"},
@@ -274,7 +278,7 @@ func TestDoctorComesToAnEndWhateverHangs(t *testing.T) {
 	k.writeCatalogueWith(fmt.Sprintf("port: %d", k.node.Port), fmt.Sprintf("port: %d", silent.Addr().(*net.TCPAddr).Port))
 	start := time.Now()
 	k.want(map[string]string{
-		"telegram": fails, "webhook": warns, "certificate": warns, "port:listen": fails, "database": fails, "cryptopay": fails, "node:de1": fails,
+		"telegram": fails, "webhook": warns, "operator": warns, "certificate": warns, "port:listen": fails, "database": fails, "cryptopay": fails, "node:de1": fails,
 	}, "database", "no answer in 5s", "")
 	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("took %s", took)

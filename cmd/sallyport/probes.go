@@ -46,6 +46,9 @@ func (p *program) probes() []api.Probe {
 			return []api.Finding{api.LookAtCertificate(p.certs, time.Now())}, nil
 		}})
 	}
+	if p.operator != nil {
+		probes = append(probes, api.Probe{Names: []string{"operator"}, Fresh: p.operatorEvery(), Look: p.lookAtOperator})
+	}
 	for _, node := range *p.nodes.Load() {
 		probes = append(probes, api.Probe{
 			Names: []string{"node:" + node.Name()}, Silent: api.CodeNodeUnreachable, Fresh: time.Second, Look: p.lookAtNode(node),
@@ -158,11 +161,18 @@ func degradedIf(so bool, code, reason string, args ...any) api.Finding {
 	return degraded(code, reason, args...)
 }
 
+// waitingIf is degraded if any number of things wait for an operator.
+func waitingIf(count int, code, reason string, args ...any) api.Finding {
+	f := degradedIf(count > 0, code, reason, args...)
+	f.Count = count
+	return f
+}
+
 func inboxFinding(v store.Vitals) api.Finding {
 	return api.Together(
 		degradedIf(v.OldestUpdate > lateInbox,
 			api.CodeInboxLate, "%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second)),
-		degradedIf(v.DeadUpdates+v.DeadLetters > 0,
+		waitingIf(v.DeadUpdates+v.DeadLetters,
 			api.CodeInboxDead, "%d updates and %d deliveries were put aside", v.DeadUpdates, v.DeadLetters),
 	)
 }
@@ -177,16 +187,16 @@ func jobsFinding(v store.Vitals) api.Finding {
 	return api.Together(
 		degradedIf(all.Oldest > lateJobs, api.CodeJobsLate, "%d jobs are owed, the oldest for %s", all.Waiting, all.Oldest.Round(time.Second)),
 		degradedIf(len(v.IdleJobs) > 0, api.CodeJobsIdle, "no success for long: %s", strings.Join(v.IdleJobs, ", ")),
-		degradedIf(all.Dead > 0, api.CodeJobsDead, "%d jobs were given up in the last day", all.Dead),
+		waitingIf(all.Dead, api.CodeJobsDead, "%d jobs were given up in the last day", all.Dead),
 	)
 }
 
 func paymentsFinding(v store.Vitals) api.Finding {
 	return api.Together(
-		degradedIf(v.Unsettled > 0, api.CodePaymentsUnsettled, "%d payments came and cannot be booked, for a fault of ours", v.Unsettled),
+		waitingIf(v.Unsettled, api.CodePaymentsUnsettled, "%d payments came and cannot be booked, for a fault of ours", v.Unsettled),
 		degradedIf(v.Undelivering > lateDelivery,
 			api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second)),
-		degradedIf(v.FlaggedPayments > 0, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),
+		waitingIf(v.FlaggedPayments, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),
 	)
 }
 

@@ -13,6 +13,11 @@ import (
 	"sallyport/store"
 )
 
+// waiting is degraded by so many things that wait for an operator.
+func waiting(count int, code, reason string) api.Finding {
+	return api.Finding{State: api.StateDegraded, Code: code, Reason: reason, Count: count}
+}
+
 func also(first api.Finding, others ...api.Finding) api.Finding {
 	first.Also = others
 	return first
@@ -28,11 +33,11 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		{"an idle inbox", inboxFinding(store.Vitals{}), api.Finding{State: api.StateOK}},
 		{
 			"a late inbox", inboxFinding(store.Vitals{WaitingUpdates: 3, OldestUpdate: time.Minute, DeadUpdates: 1}),
-			also(degraded(api.CodeInboxLate, "3 updates wait, the oldest for 1m0s"), degraded(api.CodeInboxDead, "1 updates and 0 deliveries were put aside")),
+			also(degraded(api.CodeInboxLate, "3 updates wait, the oldest for 1m0s"), waiting(1, api.CodeInboxDead, "1 updates and 0 deliveries were put aside")),
 		},
 		{
 			"an inbox that gave up", inboxFinding(store.Vitals{DeadUpdates: 1, DeadLetters: 2}),
-			degraded(api.CodeInboxDead, "1 updates and 2 deliveries were put aside"),
+			waiting(3, api.CodeInboxDead, "1 updates and 2 deliveries were put aside"),
 		},
 		{"jobs in time", jobsFinding(store.Vitals{Jobs: map[string]store.JobVitals{"notify": {Waiting: 5, Oldest: time.Second}}}), api.Finding{State: api.StateOK}},
 		{
@@ -45,24 +50,24 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		},
 		{
 			"jobs given up", jobsFinding(store.Vitals{Jobs: map[string]store.JobVitals{"notify": {Dead: 1}}}),
-			degraded(api.CodeJobsDead, "1 jobs were given up in the last day"),
+			waiting(1, api.CodeJobsDead, "1 jobs were given up in the last day"),
 		},
 		{
 			"everything that jobs can be",
 			jobsFinding(store.Vitals{IdleJobs: []string{"clean_up"}, Jobs: map[string]store.JobVitals{"notify": {Waiting: 1, Oldest: time.Hour, Dead: 2}}}),
 			also(
 				degraded(api.CodeJobsLate, "1 jobs are owed, the oldest for 1h0m0s"),
-				degraded(api.CodeJobsIdle, "no success for long: clean_up"), degraded(api.CodeJobsDead, "2 jobs were given up in the last day"),
+				degraded(api.CodeJobsIdle, "no success for long: clean_up"), waiting(2, api.CodeJobsDead, "2 jobs were given up in the last day"),
 			),
 		},
 		{"payments in order", paymentsFinding(store.Vitals{Undelivered: 1, Undelivering: time.Second}), api.Finding{State: api.StateOK}},
-		{"payments that cannot be booked", paymentsFinding(store.Vitals{Unsettled: 1}), degraded(api.CodePaymentsUnsettled, "1 payments came and cannot be booked, for a fault of ours")},
-		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), degraded(api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
+		{"payments that cannot be booked", paymentsFinding(store.Vitals{Unsettled: 1}), waiting(1, api.CodePaymentsUnsettled, "1 payments came and cannot be booked, for a fault of ours")},
+		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), waiting(2, api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
 		{
 			"a customer who waits", paymentsFinding(store.Vitals{FlaggedPayments: 2, Undelivered: 3, Undelivering: time.Hour}),
 			also(
 				degraded(api.CodePaymentsUndelivered, "3 orders are paid and not delivered, the oldest for 1h0m0s"),
-				degraded(api.CodePaymentsFlagged, "2 payments are flagged for an operator"),
+				waiting(2, api.CodePaymentsFlagged, "2 payments are flagged for an operator"),
 			),
 		},
 	} {

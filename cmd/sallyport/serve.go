@@ -118,6 +118,7 @@ func (p *program) run(ctx context.Context, hangups <-chan os.Signal) error {
 	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.watch.Run} {
 		g.Go(func() error { do(ctx); return nil })
 	}
+	g.Go(func() error { p.keepOperator(ctx); return nil })
 	g.Go(func() error { p.reloadOnSignal(ctx, hangups); return nil })
 	g.Go(func() error { p.keepWebhook(ctx, up); return nil })
 	if err := g.Wait(); err != nil {

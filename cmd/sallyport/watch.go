@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 
 	"sallyport/api"
 	"sallyport/bot"
@@ -37,7 +38,7 @@ func (d desk) Tell(ctx context.Context, i api.Incident, over time.Time) error {
 	if d.operator == nil {
 		return nil
 	}
-	return d.operator.Tell(ctx, bot.Alert{Component: i.Component, Code: i.Code, Reason: i.Reason, Since: i.Since, Over: over})
+	return d.operator.Tell(ctx, bot.Alert{Component: i.Component, Code: i.Code, Reason: i.Reason, Since: i.Since, Again: !i.Told.IsZero(), Over: over})
 }
 
 // rememberBudget bounds how long it may take to note what was told.
@@ -57,14 +58,43 @@ func (d desk) Forget(ctx context.Context, i api.Incident) error {
 	return d.store.CloseIncident(ctx, i.Component, i.Code)
 }
 
-func (p *program) buildWatch(sender *bot.Sender, texts *bot.Texts) {
-	d := desk{store: p.work}
-	if p.config.OperatorChat != 0 {
-		d.operator = bot.NewOperator(sender, texts, p.config.OperatorChat, shop.Language(p.config.OperatorLanguage))
+// keepOperator greets the operator's chat once it can be written to.
+func (p *program) keepOperator(ctx context.Context) {
+	if p.operator == nil {
+		return
 	}
+	tick := time.NewTicker(p.operatorEvery())
+	defer tick.Stop()
+	for {
+		if p.eldest.Load() {
+			if err := p.operator.Greet(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("operator not greeted", zap.NamedError("err", err))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// operatorEvery is how often the operator's chat is looked at: a minute by default.
+func (p *program) operatorEvery() time.Duration { return 6 * p.config.WatchEvery }
+
+// lookAtOperator asks Telegram for the operator's chat.
+func (p *program) lookAtOperator(ctx context.Context) ([]api.Finding, error) {
+	err := p.operator.Check(ctx)
+	if bot.Unwritable(err) {
+		return []api.Finding{degraded(api.CodeOperatorUnreachable, "%s", api.Shortened(err.Error(), maxReason))}, nil
+	}
+	return []api.Finding{{State: api.StateOK}}, err
+}
+
+func (p *program) buildWatch() {
 	p.watch = api.NewWatch(api.WatchConfig{
-		Look: p.health.Inspect, Desk: d, OnDuty: p.eldest.Load,
-		Every: p.config.WatchEvery, Lasts: p.config.AlertAfter, Logger: p.log.Named("watch"),
+		Look: p.health.Inspect, Desk: desk{store: p.work, operator: p.operator}, OnDuty: p.eldest.Load,
+		Every: p.config.WatchEvery, Lasts: p.config.AlertAfter, Grows: 10 * p.config.AlertAfter, Logger: p.log.Named("watch"),
 	})
 	p.metrics.MustRegister(&vitalsCollector{program: p})
 }

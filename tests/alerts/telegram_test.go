@@ -24,6 +24,20 @@ func TestTelegram(t *testing.T) {
 			cures:  func(s *scene) { s.telegram.pass() },
 		},
 		{
+			code: "operator_unreachable", alerts: []string{"SallyportOperatorUnreachable"}, deaf: true,
+			breaks: func(s *scene) { // it is noticed at once when there is something to tell
+				s.blocks(true)
+				ready := s.w.Ready()
+				if status := s.post(ready.WebhookPath, "X-Telegram-Bot-Api-Secret-Token", ready.WebhookSecret, []byte("not JSON")); status != 200 {
+					s.t.Errorf("answered %d", status)
+				}
+			},
+			cures: func(s *scene) {
+				s.cure("inbox_dead")
+				s.blocks(false)
+			},
+		},
+		{
 			// A report to the operator that hangs holds up the next look.
 			alerts: []string{"SallyportMetricsStale"},
 			breaks: func(s *scene) {
@@ -32,6 +46,14 @@ func TestTelegram(t *testing.T) {
 			cures: func(s *scene) { s.mend(sandbox.TelegramTarget) },
 		},
 	})
+}
+
+// blocks has the operator block the bot, or not any more.
+func (s *scene) blocks(blocked bool) {
+	s.t.Helper()
+	if err := s.w.Telegram.SetBlocked(operator, blocked); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func TestTheWebhook(t *testing.T) {
