@@ -38,14 +38,12 @@ func TestOneChatIsNotFloodedAndTheOthersDoNotWait(t *testing.T) {
 			limited++
 		}
 	}
-	if calls.Load() > 13 || limited < 7 {
-		t.Errorf("%d messages in an instant to one chat, %d held back", calls.Load(), limited)
+	most := 13 + int64(time.Since(start).Seconds()) // as many at once, and then one a second
+	if n := calls.Load(); n > most || int64(limited) != 20-n || limited == 0 {
+		t.Errorf("%d messages to one chat, at most %d may leave; %d held back, none may wait", n, most, limited)
 	}
 	if _, err := s.Send(t.Context(), bot.Reply, 2, screen); err != nil {
 		t.Errorf("another chat: %v", err)
-	}
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("held the caller for %s", took)
 	}
 }
 
@@ -72,18 +70,24 @@ func TestKeysGoBeforeRepliesAndRepliesBeforeNotices(t *testing.T) {
 	}
 	var g errgroup.Group
 	for n := range int64(60) {
-		g.Go(func() error { return send(bot.Reply, 2000+n) })
+		g.Go(func() error {
+			for {
+				if err := send(bot.Reply, 2000+n); shop.KindOf(err) != shop.KindLimited { // then it stood in line for too long
+					return err
+				}
+			}
+		})
 		g.Go(func() error { _ = send(bot.Notice, 3000+n); return nil }) // most of them wait too long
 	}
 	eventually(t, "all that may be sent at once", func() bool { return count() >= bot.DefaultRate })
-	began := time.Now()
+	before := count()
 	for n := range int64(3) {
 		if err := send(bot.Key, 1000+n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(began); took > 1500*time.Millisecond {
-		t.Errorf("three keys waited %s behind others", took)
+	if overtook := count() - before - 3; overtook > 25 { // behind all replies it would be more than 30
+		t.Errorf("%d others went before three keys", overtook)
 	}
 	if err := g.Wait(); err != nil {
 		t.Errorf("a reply: %v", err)
