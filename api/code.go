@@ -16,6 +16,7 @@ const (
 	CodePaymentsUnsettled   = "payments_unsettled"
 	CodePaymentsFlagged     = "payments_flagged"
 	CodePaymentsUndelivered = "payments_undelivered"
+	CodeInvoicesRefused     = "invoices_refused"
 	CodeEndsHeld            = "ends_held"
 	CodeClockOff            = "clock_off"
 	CodeTelegramUnreachable = "telegram_unreachable"
@@ -40,7 +41,7 @@ const (
 func Codes() []string {
 	return []string{
 		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
-		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
+		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeInvoicesRefused, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
 		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,

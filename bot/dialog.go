@@ -130,11 +130,13 @@ func (b *Bot) order(ctx context.Context, t turn, arguments []string) (answer, er
 		return answer{}, err
 	}
 	a := answer{screen: t.paint.order(view), order: order}
-	if order.Status == shop.OrderOpen {
-		a.toast = t.paint.text("order.unpaid", nil)
-		err = b.shop.AskAboutPayments(ctx, order)
+	if order.Status != shop.OrderOpen || view.invoice.URL == "" {
+		return a, nil // there is nothing to pay
 	}
-	return a, err
+	if !view.trouble.Doubtful {
+		a.toast = t.paint.text("order.unpaid", nil)
+	}
+	return a, b.shop.AskAboutPayments(ctx, order)
 }
 
 func (b *Bot) ownOrder(ctx context.Context, t turn, arguments []string) (shop.Order, error) {
@@ -153,12 +155,12 @@ func (b *Bot) view(ctx context.Context, order shop.Order) (orderView, error) {
 		return v, err
 	}
 	v.invoice = invoice
-	if order.Status == shop.OrderPaid {
-		profile, err := b.shop.Profile(ctx, order.UserID)
-		v.waiting = profile.Subscription.Status == shop.SubscriptionWaiting
+	if v.trouble, err = b.shop.TroubleOf(ctx, order.ID); err != nil || order.Status != shop.OrderPaid {
 		return v, err
 	}
-	return v, nil
+	profile, err := b.shop.Profile(ctx, order.UserID)
+	v.sub = profile.Subscription
+	return v, err
 }
 
 func (b *Bot) cancel(ctx context.Context, t turn, arguments []string) (answer, error) {

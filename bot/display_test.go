@@ -415,6 +415,143 @@ func TestAKeyOfManyLongLinksHasPages(t *testing.T) {
 	}
 }
 
+// buttons returns what the buttons of a screen press.
+func buttons(m telegram.Message) (data []string) {
+	for _, b := range slices.Concat(m.Keyboard...) {
+		data = append(data, b.Data)
+	}
+	return data
+}
+
+// An invoice that its provider refuses is not awaited for ever: the screen says so, and
+// offers the other way.
+func TestAnInvoiceThatIsRefusedIsSaidAndAnotherWayIsOffered(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	screen := f.begins()
+	f.gateway.Refuse.Store(true)
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	order := f.orderOf(f.only("Preparing your invoice"))
+	notice := shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeInvoice, OrderID: order}
+	for try := 1; try <= 3; try++ {
+		if err := f.shop.OpenInvoice(t.Context(), order); shop.KindOf(err) != shop.KindInternal {
+			t.Fatal(err)
+		}
+		if n := f.count(`SELECT count(*) FROM river_job WHERE kind = 'notify'`); n != min(1, try/2) {
+			t.Errorf("after %d tries: %d notices", try, n)
+		}
+	}
+	f.patient(func() error { return f.shop.Notify(t.Context(), notice) })
+	shown := f.only("cannot be paid this way")
+	if !slices.Contains(buttons(shown), "pay:basic:30d:stars") || slices.Contains(buttons(shown), "pay:basic:30d:cryptobot") {
+		t.Errorf("%q", buttons(shown))
+	}
+	f.gateway.Refuse.Store(false)
+	f.must(f.shop.OpenInvoice(t.Context(), order)) // the operator has mended it
+	f.patient(func() error { return f.shop.Notify(t.Context(), notice) })
+	f.only("pay in @CryptoBot")
+}
+
+// Whose money is flagged is told the truth: it came, it does not fit, somebody looks.
+func TestWhoseMoneyIsFlaggedIsToldSo(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	screen := f.begins()
+	f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+	id := f.orderOf(f.only("Preparing your invoice"))
+	f.must(f.shop.OpenInvoice(t.Context(), id))
+	order, err := f.shop.OrderOf(t.Context(), shop.UserID(ann), id)
+	f.must(err)
+	wrong := f.gateway.Pay(order)
+	wrong.PaidAsset = "TON"
+	_, err = f.shop.Settle(t.Context(), wrong)
+	f.must(err)
+	f.must(f.press(screen.ID, "order:"+id.String(), "x"))
+	f.only("a person looks at it")
+	f.must(f.store.Pool().QueryRow(t.Context(), `UPDATE orders SET status = 'expired' RETURNING 1`).Scan(new(int)))
+	f.must(f.press(screen.ID, "order:"+id.String(), "x"))
+	f.only("a person looks at it")
+	if _, err := f.store.Pool().Exec(t.Context(), `UPDATE payment_events SET reviewed_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	f.must(f.press(screen.ID, "order:"+id.String(), "x"))
+	f.only("is closed")
+}
+
+func TestWhoPaysTwiceIsToldThatBothCame(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	screen := f.begins()
+	id := f.buys(screen)
+	order, err := f.shop.OrderOf(t.Context(), shop.UserID(ann), id)
+	f.must(err)
+	second := f.gateway.Pay(order)
+	second.ExternalID = "another"
+	_, err = f.shop.Settle(t.Context(), second)
+	f.must(err)
+	f.must(f.press(screen.ID, "order:"+id.String(), "x"))
+	f.only("More money has come for this order")
+}
+
+// All screens say the same of somebody's access: who waits for it, who renews while they
+// are let in, and whose access has ended.
+func TestScreensAgreeOnWhetherACustomerIsLetIn(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	node := shoptest.NewNode("de1")
+	f.nodes = []shop.Node{node}
+	screen := f.begins()
+	says := func(id shop.OrderID, order, profile, key string) {
+		t.Helper()
+		for data, want := range map[string]string{"order:" + id.String(): order, "profile": profile, "key": key, "qr": key} {
+			if data == "qr" && key == "Your key" {
+				continue // a picture
+			}
+			f.must(f.press(screen.ID, data, "x"))
+			f.only(want)
+		}
+	}
+	pays := func() shop.OrderID {
+		t.Helper()
+		f.must(f.press(screen.ID, "pay:basic:30d", "x"))
+		order := f.orderOf(f.only("Preparing your invoice"))
+		f.must(f.shop.OpenInvoice(t.Context(), order))
+		o, err := f.shop.OrderOf(t.Context(), shop.UserID(ann), order)
+		f.must(err)
+		_, err = f.shop.Settle(t.Context(), f.gateway.Pay(o))
+		f.must(err)
+		return order
+	}
+	node.SetDown(true)
+	first := pays()
+	_ = f.shop.Converge(t.Context(), shop.UserID(ann))
+	says(first, "is being prepared", "being prepared", "is being prepared")
+	node.SetDown(false)
+	f.must(f.shop.Converge(t.Context(), shop.UserID(ann)))
+	says(first, "access is ready", "active", "Your key")
+	node.SetDown(true)
+	second := pays()
+	if err := f.shop.Converge(t.Context(), shop.UserID(ann)); err == nil {
+		t.Error("a node that is down was reached")
+	}
+	says(second, "Your access goes on", "active", "Your key")
+	f.patient(func() error {
+		return f.shop.Notify(t.Context(), shop.Notify{UserID: shop.UserID(ann), Notice: shop.NoticeDelayed})
+	})
+	shown := f.screens()
+	notice := shown[len(shown)-1]
+	if !strings.Contains(notice.Text, "Your access goes on") {
+		t.Errorf("who is let in was told %q", notice.Text)
+	}
+	f.must(f.sender.Delete(t.Context(), ann, int64(notice.ID)))
+	node.SetDown(false)
+	f.must(f.shop.Converge(t.Context(), shop.UserID(ann)))
+	if _, err := f.store.Pool().Exec(t.Context(), `UPDATE subscriptions SET status = 'expired', expires_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	says(first, "has ended since", "ended", "no key")
+}
+
 func (f *front) orderOf(m telegram.Message) shop.OrderID {
 	f.t.Helper()
 	_, text, _ := strings.Cut(m.Keyboard[0][0].Data, ":")

@@ -35,8 +35,11 @@ func (ledger) User(_ context.Context, id shop.UserID) (shop.User, error) {
 
 func (ledger) SetLanguage(context.Context, shop.UserID, shop.Language) error { return nil }
 func (ledger) SetReachable(context.Context, shop.UserID, bool) error         { return nil }
-func (ledger) Miss(context.Context, shop.UserID) (bool, error)               { return true, nil }
-func (ledger) Told(context.Context, shop.UserID) error                       { return nil }
+func (ledger) Trouble(context.Context, shop.OrderID) (shop.Trouble, error) {
+	return shop.Trouble{}, nil
+}
+func (ledger) Miss(context.Context, shop.UserID) (bool, error) { return true, nil }
+func (ledger) Told(context.Context, shop.UserID) error         { return nil }
 
 func (ledger) PlaceOrder(_ context.Context, fresh shop.Order, _ func(shop.Order) (bool, error), _ []shop.Job) (shop.Order, error) {
 	return fresh, nil

@@ -128,6 +128,14 @@ func (p painter) screensOf(c shop.Catalogue, links []shop.Link) []Screen {
 	return all
 }
 
+// subscriptions returns one in each state.
+func subscriptions() []shop.Subscription {
+	return []shop.Subscription{
+		{Status: shop.SubscriptionNew}, {Status: shop.SubscriptionWaiting}, {Status: shop.SubscriptionWaiting, Renewal: true},
+		{Status: shop.SubscriptionActive}, {Status: shop.SubscriptionExpired},
+	}
+}
+
 // ordersOf returns the screens of an order for the offer, in each state and by each provider.
 func (p painter) ordersOf(o shop.Offer) []Screen {
 	var all []Screen
@@ -139,9 +147,11 @@ func (p painter) ordersOf(o shop.Offer) []Screen {
 		v := orderView{plan: o.Plan, order: shop.Order{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length, Provider: provider, Price: price}}
 		for _, status := range []shop.OrderStatus{shop.OrderOpen, shop.OrderPaid, shop.OrderExpired, shop.OrderCancelled} {
 			v.order.Status = status
-			for _, v.waiting = range []bool{false, true} {
-				for _, v.invoice.URL = range []string{"", "https://t.me/pay"} {
-					all = append(all, p.order(v))
+			for _, v.sub = range subscriptions() {
+				for _, v.trouble = range []shop.Trouble{{}, {Refused: true}, {Doubtful: true}} {
+					for _, v.invoice.URL = range []string{"", "https://t.me/pay"} {
+						all = append(all, p.order(v))
+					}
 				}
 			}
 		}
@@ -153,10 +163,10 @@ func (p painter) ordersOf(o shop.Offer) []Screen {
 func (p painter) ownedOf(plan shop.Plan, links []shop.Link) []Screen {
 	v := shop.Profile{Plan: plan}
 	var all []Screen
-	for _, v.Subscription.Status = range []shop.SubscriptionStatus{shop.SubscriptionNew, shop.SubscriptionWaiting, shop.SubscriptionActive, shop.SubscriptionExpired} {
-		all = append(all, p.profile(v), p.expired(v))
+	for _, v.Subscription = range subscriptions() {
+		all = append(all, p.profile(v), p.expired(v), p.delayed(v.Subscription))
 	}
-	v.Subscription.Status = shop.SubscriptionActive
+	v.Subscription = shop.Subscription{Status: shop.SubscriptionActive}
 	for first := range links { // each may come first
 		v.Links = append(append([]shop.Link{}, links[first:]...), links[:first]...)
 		all = append(all, p.card(v))

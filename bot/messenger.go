@@ -40,7 +40,7 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 		_ = m.refresh(ctx, paint, msg) // the key is there; an old screen says so when its button is pressed
 		return nil
 	case shop.NoticeDelayed:
-		return m.send(ctx, user.ID, paint.delayed())
+		return m.send(ctx, user.ID, paint.delayed(msg.Profile.Subscription))
 	case shop.NoticeExpired:
 		return m.send(ctx, user.ID, paint.expired(msg.Profile))
 	default:
@@ -54,8 +54,7 @@ func (m *Messenger) refresh(ctx context.Context, paint painter, msg shop.Message
 		return nil
 	}
 	screen := paint.order(orderView{
-		order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice,
-		waiting: msg.Profile.Subscription.Status == shop.SubscriptionWaiting,
+		order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice, trouble: msg.Trouble, sub: msg.Profile.Subscription,
 	})
 	return m.display.refresh(ctx, msg.Profile.User.ID, screen)
 }

@@ -98,23 +98,29 @@ func (p painter) periods(plan shop.Plan) Screen {
 
 // offer shows what will be bought and asks how to pay.
 func (p painter) offer(o shop.Offer) Screen {
-	plan, period := string(o.Plan.ID), string(o.Period.ID)
+	plan := string(o.Plan.ID)
 	s := Screen{
 		Name: "offer",
 		Text: p.text("offer.text", fields{"Plan": name(o.Plan.Name, p.lang), "Period": p.texts.period(p.lang, o.Period.Length)}),
 	}
+	s.Rows = append(p.ways(o, ""), row(p.button("back", "plan", plan), p.button("menu", "menu")))
+	return s
+}
+
+// ways returns the buttons of the ways to pay for an offer, all but one.
+func (p painter) ways(o shop.Offer, but shop.Provider) [][]Button {
+	var rows [][]Button
 	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
 		price, err := o.By(provider)
-		if err != nil {
+		if err != nil || provider == but {
 			continue // it is not sold so
 		}
-		s.Rows = append(s.Rows, row(Button{
+		rows = append(rows, row(Button{
 			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(price)}),
-			Data: strings.Join([]string{"pay", plan, period, string(provider)}, ":"),
+			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider)}, ":"),
 		}))
 	}
-	s.Rows = append(s.Rows, row(p.button("back", "plan", plan), p.button("menu", "menu")))
-	return s
+	return rows
 }
 
 // orderView is what a screen shows of an order.
@@ -122,7 +128,18 @@ type orderView struct {
 	order   shop.Order
 	plan    shop.Plan
 	invoice shop.Invoice // zero while there is none
-	waiting bool         // paid, but access is still to come
+	trouble shop.Trouble
+	sub     shop.Subscription // of the customer; only of an order that is paid
+}
+
+// offer returns what the order buys as it is sold today; nothing is sold by way of a zero offer.
+func (v orderView) offer() shop.Offer {
+	for _, period := range v.plan.Periods {
+		if period.ID == v.order.PeriodID {
+			return shop.Offer{Plan: v.plan, Period: period}
+		}
+	}
+	return shop.Offer{}
 }
 
 // order shows an order in whatever state it is.
@@ -135,12 +152,15 @@ func (p painter) order(v orderView) Screen {
 		"Until": p.texts.date(p.lang, v.order.ExpiresAt),
 	}
 	switch {
-	case v.order.Status == shop.OrderPaid && v.waiting:
-		s.Text, s.Rows = p.text("order.waiting", f), [][]Button{row(p.button("profile", "profile")), p.toMenu()}
 	case v.order.Status == shop.OrderPaid:
-		s.Text, s.Rows = p.text("order.paid", f), [][]Button{row(p.button("key", "key"), p.button("profile", "profile")), p.toMenu()}
+		s.Text, s.Rows = p.paid(v, f)
+	case v.trouble.Doubtful:
+		s.Text, s.Rows = p.text("order.doubtful", f), [][]Button{row(p.button("support", "paysupport")), p.toMenu()}
 	case v.order.Status != shop.OrderOpen:
 		s.Text, s.Rows = p.text("order.closed", f), [][]Button{row(p.button("again", "buy", string(v.order.Plan), string(v.order.PeriodID))), p.toMenu()}
+	case v.invoice.URL == "" && v.trouble.Refused:
+		s.Text = p.text("order.refused", f)
+		s.Rows = append(p.ways(v.offer(), v.order.Provider), row(p.button("support", "paysupport"), p.button("cancel", "cancel", id)))
 	case v.invoice.URL == "":
 		s.Text, s.Rows = p.text("order.preparing", f), [][]Button{row(p.button("refresh", "order", id)), row(p.button("cancel", "cancel", id))}
 	default:
@@ -154,10 +174,34 @@ func (p painter) order(v orderView) Screen {
 	return s
 }
 
+// paid shows what became of an order that is paid: it may be long ago.
+func (p painter) paid(v orderView, f fields) (text string, rows [][]Button) {
+	switch sub := v.sub; {
+	case sub.Status == shop.SubscriptionExpired:
+		text, rows = p.text("order.past", f), [][]Button{row(p.button("renew", "plans"), p.button("profile", "profile"))}
+	case !sub.LetIn():
+		text, rows = p.text("order.waiting", f), [][]Button{row(p.button("profile", "profile"))}
+	case sub.Status == shop.SubscriptionWaiting:
+		f["Until"] = p.texts.date(p.lang, sub.ExpiresAt)
+		text, rows = p.text("order.renewed", f), [][]Button{row(p.button("key", "key"), p.button("profile", "profile"))}
+	default:
+		text, rows = p.text("order.paid", f), [][]Button{row(p.button("key", "key"), p.button("profile", "profile"))}
+	}
+	if v.trouble.Doubtful {
+		text += "\n\n" + p.text("order.surplus", nil)
+		rows = append(rows, row(p.button("support", "paysupport")))
+	}
+	return text, append(rows, p.toMenu())
+}
+
 // profile shows what the customer owns.
 func (p painter) profile(v shop.Profile) Screen {
 	f := fields{"Plan": p.planName(v), "Until": p.texts.date(p.lang, v.Subscription.ExpiresAt)}
-	s := Screen{Name: "profile", Text: p.text("profile."+string(v.Subscription.Status), f)}
+	status := v.Subscription.Status
+	if v.Subscription.LetIn() {
+		status = shop.SubscriptionActive
+	}
+	s := Screen{Name: "profile", Text: p.text("profile."+string(status), f)}
 	if v.Subscription.Granted() {
 		s.Rows = append(s.Rows, row(p.button("key", "key")), row(p.button("renew", "plans")))
 	} else {
@@ -173,6 +217,9 @@ func (p painter) planName(v shop.Profile) string { return name(v.Plan.Name, p.la
 func (p painter) key(v shop.Profile, page int) Screen {
 	if !v.Subscription.Granted() {
 		return Screen{Name: "key", Text: p.text("key.none", nil), Rows: [][]Button{row(p.button("buy", "plans")), p.toMenu()}}
+	}
+	if !v.Subscription.LetIn() {
+		return Screen{Name: "key", Text: p.text("key.waiting", nil), Rows: [][]Button{row(p.button("profile", "profile")), p.toMenu()}}
 	}
 	s := Screen{Name: "key", Text: p.keyHead(v)}
 	pages := p.keyPages(v)
@@ -239,9 +286,13 @@ func (p painter) support(key, contact string) Screen {
 	return Screen{Name: key, Text: p.text(key+".text", fields{"Contact": contact}), Rows: [][]Button{p.toMenu()}}
 }
 
-// delayed says that access will follow.
-func (p painter) delayed() Screen {
-	return Screen{Name: "delayed", Text: p.text("notice.delayed", nil), Rows: [][]Button{row(p.button("profile", "profile"))}}
+// delayed says that access will follow or, to who has it, that it goes on.
+func (p painter) delayed(sub shop.Subscription) Screen {
+	key := "notice.delayed"
+	if sub.LetIn() {
+		key = "notice.renewing"
+	}
+	return Screen{Name: "delayed", Text: p.text(key, fields{"Until": p.texts.date(p.lang, sub.ExpiresAt)}), Rows: [][]Button{row(p.button("profile", "profile"))}}
 }
 
 // expired says that access has ended.

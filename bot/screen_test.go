@@ -54,6 +54,7 @@ func screens(p painter) map[string]Screen {
 	order, stars := orderBy(offer, shop.CryptoBot), orderBy(offer, shop.Stars)
 	paid, closed := order, order
 	paid.Status, closed.Status = shop.OrderPaid, shop.OrderExpired
+	active := shop.Subscription{Status: shop.SubscriptionActive}
 	invoice := shop.Invoice{URL: "https://t.me/CryptoBot?start=IV1"}
 	profile := func(s shop.SubscriptionStatus) shop.Profile {
 		v := shop.Profile{Plan: c.Plans[0], Subscription: shop.Subscription{Status: s, Plan: "basic", ExpiresAt: moment}}
@@ -80,20 +81,27 @@ func screens(p painter) map[string]Screen {
 		"order_preparing": p.order(orderView{order: order, plan: c.Plans[0]}),
 		"order_open":      p.order(orderView{order: order, plan: c.Plans[0], invoice: invoice}),
 		"order_stars":     p.order(orderView{order: stars, plan: c.Plans[0], invoice: shop.Invoice{URL: "https://t.me/$abc"}}),
-		"order_waiting":   p.order(orderView{order: paid, plan: c.Plans[0], waiting: true}),
-		"order_paid":      p.order(orderView{order: paid, plan: c.Plans[0]}),
+		"order_waiting":   p.order(orderView{order: paid, plan: c.Plans[0], sub: shop.Subscription{Status: shop.SubscriptionWaiting}}),
+		"order_renewed":   p.order(orderView{order: paid, plan: c.Plans[0], sub: shop.Subscription{Status: shop.SubscriptionWaiting, Renewal: true, ExpiresAt: moment}}),
+		"order_past":      p.order(orderView{order: paid, plan: c.Plans[0], sub: shop.Subscription{Status: shop.SubscriptionExpired}}),
+		"order_refused":   p.order(orderView{order: order, plan: c.Plans[0], trouble: shop.Trouble{Refused: true}}),
+		"order_doubtful":  p.order(orderView{order: closed, plan: c.Plans[0], trouble: shop.Trouble{Doubtful: true}}),
+		"order_surplus":   p.order(orderView{order: paid, plan: c.Plans[0], trouble: shop.Trouble{Doubtful: true}, sub: active}),
+		"order_paid":      p.order(orderView{order: paid, plan: c.Plans[0], sub: active}),
 		"order_closed":    p.order(orderView{order: closed, plan: c.Plans[0]}),
 		"profile_new":     p.profile(profile(shop.SubscriptionNew)),
 		"profile_waiting": p.profile(profile(shop.SubscriptionWaiting)),
 		"profile_active":  p.profile(profile(shop.SubscriptionActive)),
 		"profile_expired": p.profile(profile(shop.SubscriptionExpired)),
 		"key":             p.key(profile(shop.SubscriptionActive), 0),
+		"key_waiting":     p.key(profile(shop.SubscriptionWaiting), 0),
 		"key_none":        p.key(profile(shop.SubscriptionExpired), 0),
 		"card":            p.card(profile(shop.SubscriptionActive)),
 		"help":            p.help(),
 		"support":         p.support("support", c.Support),
 		"paysupport":      p.support("paysupport", c.Support),
-		"delayed":         p.delayed(),
+		"delayed":         p.delayed(profile(shop.SubscriptionWaiting).Subscription),
+		"delayed_renewal": p.delayed(shop.Subscription{Status: shop.SubscriptionWaiting, Renewal: true, ExpiresAt: moment}),
 		"expired":         p.expired(profile(shop.SubscriptionExpired)),
 		"quick":           p.quick(),
 		"menu_unknown":    p.menu(p.text("menu.unknown", nil)),

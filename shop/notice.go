@@ -34,6 +34,7 @@ type Message struct {
 	// OrderPlan is what the order buys; it is zero if that is sold no more.
 	OrderPlan Plan
 	Invoice   Invoice // of the order; zero if it has none
+	Trouble   Trouble // of the order
 }
 
 // Messenger carries messages to customers. It returns KindForbidden if the
@@ -100,9 +101,16 @@ func (m Message) holds() bool {
 // standing returns the notice that says where the customer stands; none if they have
 // never bought.
 func (s Subscription) standing() Notice {
-	return map[SubscriptionStatus]Notice{
-		SubscriptionWaiting: NoticeDelayed, SubscriptionActive: NoticeReady, SubscriptionExpired: NoticeExpired,
-	}[s.Status]
+	switch {
+	case s.LetIn():
+		return NoticeReady
+	case s.Status == SubscriptionWaiting:
+		return NoticeDelayed
+	case s.Status == SubscriptionExpired:
+		return NoticeExpired
+	default:
+		return ""
+	}
 }
 
 func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
@@ -128,9 +136,10 @@ func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
 	}
 	m.OrderPlan = s.PlanOf(m.Order.Plan)
 	m.Invoice, err = s.store.Invoice(ctx, n.OrderID)
-	if errors.Is(err, ErrNotFound) {
-		err = nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Message{}, err
 	}
+	m.Trouble, err = s.store.Trouble(ctx, n.OrderID)
 	return m, err
 }
 

@@ -122,6 +122,11 @@ type Orders interface {
 	ReleaseInvoice(ctx context.Context, id OrderID, provider Provider) error
 	// SaveInvoice stores the invoice of an order with the jobs that follow.
 	SaveInvoice(ctx context.Context, i Invoice, jobs []Job) error
+	// RefuseInvoice ends the lease, and notes that the provider has refused to make the
+	// order's invoice; with the second refusal it stores the jobs.
+	RefuseInvoice(ctx context.Context, id OrderID, provider Provider, jobs []Job) error
+	// Trouble returns what is wrong with the payment of an order.
+	Trouble(ctx context.Context, id OrderID) (Trouble, error)
 	// Invoice returns the invoice of an order, or ErrNotFound.
 	Invoice(ctx context.Context, id OrderID) (Invoice, error)
 	// UnpaidInvoices returns the external ids of at most limit invoices made since
@@ -206,6 +211,17 @@ func (s *Shop) PlanOf(id PlanID) Plan {
 // there is none yet.
 func (s *Shop) InvoiceOf(ctx context.Context, id OrderID) (Invoice, error) {
 	return s.store.Invoice(ctx, id)
+}
+
+// Trouble is what is wrong with the payment of an order.
+type Trouble struct {
+	Refused  bool // the provider has refused its invoice, more than once
+	Doubtful bool // money came for it that is flagged, and no operator has looked at it yet
+}
+
+// TroubleOf returns what is wrong with the payment of an order.
+func (s *Shop) TroubleOf(ctx context.Context, id OrderID) (Trouble, error) {
+	return s.store.Trouble(ctx, id)
 }
 
 // CancelOrder closes the customer's open order. ErrOrderClosed says that it was

@@ -183,7 +183,7 @@ func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 	gateway, known := s.gateways[o.Provider]
 	if !known {
-		return Invoice{}, fmt.Errorf("order %s: provider %q is not set up", o.ID, o.Provider)
+		return Invoice{}, s.refused(ctx, o, fmt.Errorf("order %s: provider %q is not set up", o.ID, o.Provider))
 	}
 	user, err := s.store.User(ctx, o.UserID)
 	if err != nil {
@@ -202,10 +202,21 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 		}
 	}
 	invoice, err := gateway.CreateInvoice(calling, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
-	if err != nil && KindOf(err) != KindUnavailable { // it has said no; otherwise it may be about to make one
+	switch kind := KindOf(err); {
+	case err == nil || kind == KindUnavailable: // it may be about to make one
+		return invoice, err
+	case kind == KindLimited:
 		return Invoice{}, errors.Join(err, s.store.ReleaseInvoice(ctx, o.ID, o.Provider))
+	default:
+		return Invoice{}, s.refused(ctx, o, err)
 	}
-	return invoice, err
+}
+
+// refused notes that the provider makes no such invoice, and returns err: from the second
+// time on the customer is shown so.
+func (s *Shop) refused(ctx context.Context, o Order, err error) error {
+	tell := []Job{Notify{UserID: o.UserID, Notice: NoticeInvoice, OrderID: o.ID}}
+	return errors.Join(err, s.store.RefuseInvoice(ctx, o.ID, o.Provider, tell))
 }
 
 // AskAboutPayments has the order's provider asked soon whether it was paid.

@@ -731,6 +731,39 @@ func TestBlockedCustomerIsNotedAndNotTroubled(t *testing.T) {
 	}
 }
 
+// The operator is told whose invoices are refused, for as long as somebody wants to pay one.
+func TestInvoicesThatAreRefusedAreNamedToTheOperator(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	refused := func() map[shop.Provider]int {
+		v, err := w.prober.Vitals(t.Context())
+		w.must(err)
+		return v.RefusedInvoices
+	}
+	w.gateway.Refuse.Store(true)
+	o := w.order()
+	for try := 1; try <= 2; try++ {
+		if err := w.OpenInvoice(t.Context(), o.ID); shop.KindOf(err) != shop.KindInternal {
+			t.Fatal(err)
+		}
+		if got := refused(); len(got) != try-1 {
+			t.Errorf("after %d tries: %v", try, got)
+		}
+	}
+	if got := refused(); got[shop.CryptoBot] != 1 {
+		t.Errorf("%v", got)
+	}
+	w.gateway.Refuse.Store(false)
+	w.gateway.Down.Store(true) // that is no refusal
+	if err := w.OpenInvoice(t.Context(), o.ID); shop.KindOf(err) != shop.KindUnavailable {
+		t.Error(err)
+	}
+	w.must(w.CancelOrder(t.Context(), anna, o.ID))
+	if got := refused(); len(got) != 0 {
+		t.Errorf("nobody wants to pay it any more: %v", got)
+	}
+}
+
 func TestExpireClosesUnpaidOrders(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

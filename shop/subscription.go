@@ -26,6 +26,7 @@ type Subscription struct {
 	ExpiresAt    time.Time
 	WaitingSince time.Time // zero unless waiting
 	DelayTold    bool      // the customer knows that access will follow
+	Renewal      bool      // waiting, and let in all the while: time was added to what is active
 }
 
 // Extend returns the subscription after a period of plan was paid for. Time
@@ -37,6 +38,7 @@ func (s Subscription) Extend(plan PlanID, period time.Duration, now time.Time) S
 		from = s.ExpiresAt
 	}
 	if s.Status != SubscriptionWaiting {
+		s.Renewal = s.Status == SubscriptionActive && s.ExpiresAt.After(now)
 		s.Status, s.WaitingSince, s.DelayTold = SubscriptionWaiting, now, false
 	}
 	s.Plan, s.ExpiresAt = plan, from.Add(period)
@@ -50,7 +52,7 @@ func (s Subscription) Arrive(now time.Time) Subscription {
 		return s
 	}
 	s.ExpiresAt = s.ExpiresAt.Add(max(0, now.Sub(s.WaitingSince))) // a clock that is behind must take nothing away
-	s.Status, s.WaitingSince, s.DelayTold = SubscriptionActive, time.Time{}, false
+	s.Status, s.WaitingSince, s.DelayTold, s.Renewal = SubscriptionActive, time.Time{}, false, false
 	return s
 }
 
@@ -69,6 +71,12 @@ func (s Subscription) Expire() Subscription {
 // Granted says whether nodes should let the customer in.
 func (s Subscription) Granted() bool {
 	return s.Status == SubscriptionWaiting || s.Status == SubscriptionActive
+}
+
+// LetIn says whether nodes let the customer in, as far as is known: who renews need not
+// wait until a node has confirmed it.
+func (s Subscription) LetIn() bool {
+	return s.Status == SubscriptionActive || s.Status == SubscriptionWaiting && s.Renewal
 }
 
 // Subscriptions is what the shop asks of the storage about entitlements.
@@ -98,7 +106,7 @@ type Profile struct {
 	User         User
 	Subscription Subscription
 	Plan         Plan
-	Links        []Link
+	Links        []Link // none unless nodes let the customer in
 }
 
 // Profile returns what the customer owns now.
@@ -112,7 +120,7 @@ func (s *Shop) Profile(ctx context.Context, id UserID) (Profile, error) {
 		return Profile{}, err
 	}
 	profile := Profile{User: user, Subscription: sub, Plan: s.PlanOf(sub.Plan)}
-	if sub.Granted() {
+	if sub.LetIn() {
 		profile.Links = s.links(sub.Access)
 	}
 	return profile, nil

@@ -31,7 +31,8 @@ type Vitals struct {
 	DeadUpdates     int           // that no operator has looked at, like the letters and payments below
 	DeadLetters     int
 	FlaggedPayments int
-	Unsettled       int // payments that a fault of ours keeps from being settled
+	Unsettled       int                   // payments that a fault of ours keeps from being settled
+	RefusedInvoices map[shop.Provider]int // open orders whose invoice the provider does not make
 	OpenOrders      int
 	Undelivered     int                      // orders that are paid and not delivered
 	Undelivering    time.Duration            // since the oldest of them was paid
@@ -62,6 +63,7 @@ func (p *Prober) Ping(ctx context.Context) error {
 func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 	var batch pgx.Batch
 	v.queueCounts(&batch)
+	v.queueRefusals(&batch)
 	v.queueJobs(&batch)
 	v.queuePeriodic(&batch)
 	v.queueClocks(&batch)
@@ -84,6 +86,25 @@ func (v *Vitals) queueCounts(batch *pgx.Batch) {
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&v.WaitingUpdates, &v.OldestUpdate, &v.DeadUpdates, &v.DeadLetters, &v.FlaggedPayments, &v.Unsettled,
 				&v.OpenOrders, &v.Undelivered, &v.Undelivering)
+		})
+}
+
+// queueRefusals reads which open orders cannot be paid for want of an invoice.
+func (v *Vitals) queueRefusals(batch *pgx.Batch) {
+	v.RefusedInvoices = make(map[shop.Provider]int)
+	batch.Queue(`
+		SELECT i.provider, count(*) FROM invoices i JOIN orders o ON o.id = i.order_id
+		WHERE i.refusals > 1 AND i.external_id IS NULL AND i.requested_at > now() - interval '1 hour'
+			AND o.status = 'open' AND o.provider = i.provider
+		GROUP BY i.provider`).
+		Query(func(rows pgx.Rows) error {
+			var provider shop.Provider
+			var n int
+			_, err := pgx.ForEachRow(rows, []any{&provider, &n}, func() error {
+				v.RefusedInvoices[provider] = n
+				return nil
+			})
+			return err
 		})
 }
 

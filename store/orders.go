@@ -204,6 +204,34 @@ func (s *Store) SaveInvoice(ctx context.Context, i shop.Invoice, jobs []shop.Job
 	})
 }
 
+// RefuseInvoice ends the lease, and notes that the provider has refused to make the
+// order's invoice; with the second refusal it stores the jobs.
+func (s *Store) RefuseInvoice(ctx context.Context, id shop.OrderID, provider shop.Provider, jobs []shop.Job) error {
+	return s.tx(ctx, "refuse invoice", func(ctx context.Context, tx pgx.Tx) error {
+		var refusals int
+		err := tx.QueryRow(ctx, `
+			INSERT INTO invoices AS i (order_id, provider, refusals) VALUES ($1, $2, 1)
+			ON CONFLICT (order_id, provider) DO UPDATE SET refusals = i.refusals + 1, leased_until = NULL
+			RETURNING refusals`, id.UUID, provider).Scan(&refusals)
+		if err != nil || refusals != 2 {
+			return err
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+}
+
+// Trouble returns what is wrong with the payment of an order.
+func (s *Store) Trouble(ctx context.Context, id shop.OrderID) (trouble shop.Trouble, err error) {
+	err = s.use(ctx, "read trouble", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, `
+			SELECT
+				EXISTS (SELECT FROM invoices WHERE order_id = $1 AND refusals > 1 AND external_id IS NULL),
+				EXISTS (SELECT FROM payment_events WHERE order_id = $1 AND outcome = 'flagged' AND reviewed_at IS NULL AND reason <> $2)`,
+			id.UUID, shop.ErrRefunded.(*shop.Error).Key).Scan(&trouble.Refused, &trouble.Doubtful)
+	})
+	return trouble, err
+}
+
 // Invoice returns the invoice of an order, or ErrNotFound.
 func (s *Store) Invoice(ctx context.Context, id shop.OrderID) (i shop.Invoice, err error) {
 	err = s.use(ctx, "read invoice", func(ctx context.Context, conn *pgxpool.Conn) error {

@@ -96,6 +96,9 @@ var hot = []reading{
 		if _, err := s.Invoice(ctx, o.ID); err == nil || shop.KindOf(err) != shop.KindNotFound {
 			return fmt.Errorf("an invoice that nobody made: %w", err)
 		}
+		if _, err := s.Trouble(ctx, o.ID); err != nil {
+			return err
+		}
 		if _, _, err := s.BeginCheckout(ctx, o.ID, "q", time.Now(), time.Minute); err != nil {
 			return err
 		}
@@ -157,6 +160,19 @@ var background = []reading{
 			return err
 		}
 		return invoice(ctx, s, o, fmt.Sprint("inv-", n))
+	}},
+	{what: "an invoice that is refused", do: func(ctx context.Context, s *store.Store, n int64) error {
+		o, err := orderOf(ctx, s, shop.UserID(n), shop.CryptoBot)
+		if err != nil {
+			return err
+		}
+		for range 2 {
+			if err := s.RefuseInvoice(ctx, o.ID, o.Provider, nil); err != nil {
+				return err
+			}
+		}
+		_, err = s.Trouble(ctx, o.ID)
+		return err
 	}},
 	{what: "access for what was paid", do: func(ctx context.Context, s *store.Store, n int64) error {
 		o, err := orderOf(ctx, s, shop.UserID(n), shop.CryptoBot)
@@ -241,6 +257,7 @@ var unread = map[string]string{
 	"queueClocks":      "processes are few",
 	"GrantedCount":     "counts all who are granted, by an index of its own",
 	"queueCounts":      "counts, on a connection of its own",
+	"queueRefusals":    "counts, on a connection of its own",
 	"queueJobs":        "counts, on a connection of its own",
 	"queuePeriodic":    "counts, on a connection of its own",
 	"Ping":             "reads nothing",

@@ -20,12 +20,13 @@ type subscriptionRow struct {
 	ExpiresAt    *time.Time
 	WaitingSince *time.Time
 	DelayTold    bool
+	Renewal      bool
 }
 
 func (r subscriptionRow) subscription() shop.Subscription {
 	return shop.Subscription{
 		UserID: r.UserID, Plan: r.Plan, Access: shop.Access{ID: r.AccessID, UUID: r.UUID}, Status: r.Status,
-		ExpiresAt: orZero(r.ExpiresAt), WaitingSince: orZero(r.WaitingSince), DelayTold: r.DelayTold,
+		ExpiresAt: orZero(r.ExpiresAt), WaitingSince: orZero(r.WaitingSince), DelayTold: r.DelayTold, Renewal: r.Renewal,
 	}
 }
 
@@ -34,7 +35,7 @@ func (r subscriptionRow) subscription() shop.Subscription {
 func (s *Store) Subscription(ctx context.Context, id shop.UserID) (sub shop.Subscription, err error) {
 	err = s.use(ctx, "read subscription", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[subscriptionRow](ctx, conn, shop.ErrNotFound, `
-			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 			FROM subscriptions WHERE user_id = $1`, id)
 		if shop.KindOf(err) == shop.KindNotFound {
 			sub = shop.Subscription{UserID: id, Status: shop.SubscriptionNew}
@@ -50,7 +51,7 @@ func (s *Store) Subscription(ctx context.Context, id shop.UserID) (sub shop.Subs
 func (s *Store) Subscriptions(ctx context.Context, ids []shop.UserID) (subs []shop.Subscription, err error) {
 	err = s.use(ctx, "read subscriptions", func(ctx context.Context, conn *pgxpool.Conn) error {
 		subs, err = subscriptions(ctx, conn, `
-			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 			FROM subscriptions WHERE user_id = ANY ($1)`, ids)
 		return err
 	})
@@ -77,7 +78,7 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subs
 		return shop.Subscription{}, err
 	}
 	row, err := one[subscriptionRow](ctx, tx, shop.ErrNotFound, `
-		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 		FROM subscriptions WHERE user_id = $1
 		FOR UPDATE`, id)
 	return row.subscription(), err
@@ -85,18 +86,19 @@ func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subs
 
 func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription) error {
 	users, plans, states := make([]shop.UserID, len(subs)), make([]shop.PlanID, len(subs)), make([]shop.SubscriptionStatus, len(subs))
-	expiring, waiting, told := make([]*time.Time, len(subs)), make([]*time.Time, len(subs)), make([]bool, len(subs))
+	expiring, waiting := make([]*time.Time, len(subs)), make([]*time.Time, len(subs))
+	told, renewals := make([]bool, len(subs)), make([]bool, len(subs))
 	for i, sub := range subs {
 		users[i], plans[i], states[i] = sub.UserID, sub.Plan, sub.Status
-		expiring[i], waiting[i], told[i] = nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold
+		expiring[i], waiting[i], told[i], renewals[i] = nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold, sub.Renewal
 	}
 	_, err := tx.Exec(ctx, `
 		UPDATE subscriptions
 		SET plan = saved.plan, status = saved.status, expires_at = saved.expires_at,
-			waiting_since = saved.waiting_since, delay_told = saved.delay_told, updated_at = now()
-		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[])
-			AS saved (user_id, plan, status, expires_at, waiting_since, delay_told)
-		WHERE subscriptions.user_id = saved.user_id`, users, plans, states, expiring, waiting, told)
+			waiting_since = saved.waiting_since, delay_told = saved.delay_told, renewal = saved.renewal, updated_at = now()
+		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[], $7::boolean[])
+			AS saved (user_id, plan, status, expires_at, waiting_since, delay_told, renewal)
+		WHERE subscriptions.user_id = saved.user_id`, users, plans, states, expiring, waiting, told, renewals)
 	return err
 }
 
@@ -123,7 +125,7 @@ func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change f
 func (s *Store) ChangeSubscriptions(ctx context.Context, ids []shop.UserID, change func([]shop.Subscription) ([]shop.Subscription, []shop.Job)) error {
 	return s.tx(ctx, "change subscriptions", func(ctx context.Context, tx pgx.Tx) error {
 		locked, err := subscriptions(ctx, tx, `
-			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told
+			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 			FROM subscriptions WHERE user_id = ANY ($1)
 			ORDER BY user_id FOR UPDATE`, ids)
 		if err != nil {

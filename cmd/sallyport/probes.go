@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,12 +193,22 @@ func jobsFinding(v store.Vitals) api.Finding {
 	)
 }
 
+// counts names each provider with its number.
+func counts(of map[shop.Provider]int) string {
+	var parts []string
+	for _, provider := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, fmt.Sprintf("%s %d", provider, of[provider]))
+	}
+	return strings.Join(parts, ", ")
+}
+
 func paymentsFinding(v store.Vitals) api.Finding {
 	return api.Together(
 		waitingIf(v.Unsettled, api.CodePaymentsUnsettled, "%d payments came and cannot be booked, for a fault of ours", v.Unsettled),
 		degradedIf(v.Undelivering > lateDelivery,
 			api.CodePaymentsUndelivered, "%d orders are paid and not delivered, the oldest for %s", v.Undelivered, v.Undelivering.Round(time.Second)),
 		waitingIf(v.FlaggedPayments, api.CodePaymentsFlagged, "%d payments are flagged for an operator", v.FlaggedPayments),
+		degradedIf(len(v.RefusedInvoices) > 0, api.CodeInvoicesRefused, "invoices that are refused, by provider: %s", counts(v.RefusedInvoices)),
 	)
 }
 

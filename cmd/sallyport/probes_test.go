@@ -64,6 +64,10 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		{"payments that cannot be booked", paymentsFinding(store.Vitals{Unsettled: 1}), waiting(1, api.CodePaymentsUnsettled, "1 payments came and cannot be booked, for a fault of ours")},
 		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), waiting(2, api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
 		{
+			"invoices that are refused", paymentsFinding(store.Vitals{RefusedInvoices: map[shop.Provider]int{shop.Stars: 1, shop.CryptoBot: 2}}),
+			degraded(api.CodeInvoicesRefused, "invoices that are refused, by provider: cryptobot 2, stars 1"),
+		},
+		{
 			"a customer who waits", paymentsFinding(store.Vitals{FlaggedPayments: 2, Undelivered: 3, Undelivering: time.Hour}),
 			also(
 				degraded(api.CodePaymentsUndelivered, "3 orders are paid and not delivered, the oldest for 1h0m0s"),

@@ -87,6 +87,14 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 			cures: func(s *scene) { s.sql(`ALTER TABLE mislaid RENAME TO ledger_postings`) }, // the sweep does the rest
 		},
 		{
+			code: "invoices_refused", alerts: []string{"SallyportInvoicesRefused"},
+			breaks: func(s *scene) { // as after the second refusal
+				_ = s.orders(3)
+				s.sql(`UPDATE invoices SET refusals = 2, external_id = NULL, url = NULL WHERE order_id IN (SELECT id FROM orders WHERE user_id = 3)`)
+			},
+			cures: func(s *scene) { s.sql(`UPDATE orders SET status = 'cancelled' WHERE user_id = 3`) },
+		},
+		{
 			code: "jobs_dead", alerts: []string{"SallyportJobsDead"},
 			breaks: func(s *scene) { // as after the twelfth failure
 				s.sql(`UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts WHERE id =
