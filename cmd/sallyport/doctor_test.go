@@ -280,7 +280,7 @@ func TestDoctorComesToAnEndWhateverHangs(t *testing.T) {
 	k.want(map[string]string{
 		"telegram": fails, "webhook": warns, "operator": warns, "certificate": warns, "port:listen": fails, "database": fails, "cryptopay": fails, "node:de1": fails,
 	}, "database", "no answer in 5s", "")
-	if took := time.Since(start); took > 15*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 }

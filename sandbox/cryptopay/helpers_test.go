@@ -136,7 +136,7 @@ func decode(t *testing.T, raw []byte, target any) {
 // eventually waits for a condition, not for a time.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

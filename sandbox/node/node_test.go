@@ -188,7 +188,7 @@ func throughSOCKS(t *testing.T, socks, host, port string) []byte {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	request := []byte{5, 1, 0, 3, byte(len(host))}
 	request = append(request, host...)
 	if ip := net.ParseIP(host); ip != nil && strings.Contains(host, ":") {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	bootLimit    = 60 * time.Second
+	bootLimit    = 3 * time.Minute
 	commandLimit = 5 * time.Minute
 	clone        = "/root/sallyport" // where the project lies on a machine
 	// fetchedModules and builtPackages are Go's caches of this machine, on the other one:

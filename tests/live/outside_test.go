@@ -42,7 +42,7 @@ const (
 	botToken       = "123456:AAHnotarealtokenbutlongenough000000"
 	cryptoPayToken = "777:AAnotarealtokeneither"
 	greeting       = "hello through the tunnel"
-	answerLimit    = 30 * time.Second
+	answerLimit    = 2 * time.Minute
 	quarter        = 90 * 24 * 60 * 60 // seconds that a certificate is valid
 )
 
