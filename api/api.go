@@ -39,6 +39,7 @@ type Config struct {
 	Inbox    Inbox                                                            //
 	Wake     func(lane int64, urgent bool)                                    // called once an update of the lane is durable
 	Checkout func(ctx context.Context, update []byte) error                   // answers a pre-checkout query
+	Signed   func(http.Header) bool                                           // whether a payment callback claims to be signed at all; default yes
 	Payment  func(header http.Header, body []byte) (shop.PaymentEvent, error) // verifies, then reads a payment callback
 	Settle   func(context.Context, shop.PaymentEvent) (shop.Outcome, error)   //
 	Health   *Health
@@ -62,6 +63,9 @@ type Edge struct {
 func New(cfg Config) *Edge {
 	if cfg.AtOnce == 0 {
 		cfg.AtOnce = 256
+	}
+	if cfg.Signed == nil {
+		cfg.Signed = func(http.Header) bool { return true }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -94,8 +98,10 @@ func (e *Edge) Receivers() chi.Router {
 	r := chi.NewRouter()
 	r.Use(promptly, middleware.Recoverer)
 	r.Get("/livez", e.cfg.Health.live)
-	r.With(e.gate).Post(TelegramPath, e.receive("telegram", e.fromTelegram, e.telegram))
-	r.Post(PaymentsPath, e.receive("cryptobot", nil, e.payment))
+	r.With(e.gate).Post(TelegramPath, e.receive(receiver{name: "telegram", known: e.fromTelegram, most: maxBody, take: e.telegram}))
+	r.Post(PaymentsPath, e.receive(receiver{
+		name: "cryptobot", known: e.cfg.Signed, porch: &porch{origins: make(map[netip.Prefix]int)}, most: maxCallback, take: e.payment,
+	}))
 	return r
 }
 

@@ -49,6 +49,7 @@ func newEdge(t *testing.T, atOnce int) *edge {
 	made := api.New(api.Config{
 		Secret: secret, Inbox: e, Wake: func(lane int64, _ bool) { e.note(func() { e.woken = append(e.woken, lane) }) },
 		Checkout: func(context.Context, []byte) error { e.note(func() { e.checkout++ }); return e.fail },
+		Signed:   func(h http.Header) bool { return h.Get("Crypto-Pay-Api-Signature") != "" },
 		Payment: func(h http.Header, body []byte) (shop.PaymentEvent, error) {
 			if h.Get("Crypto-Pay-Api-Signature") != "good" {
 				return shop.PaymentEvent{}, shop.ErrForged

@@ -133,6 +133,64 @@ func TestSlowClientsAreCutOffAndHoldUpNobody(t *testing.T) {
 	}
 }
 
+// Who does not sign, or pretends to, holds no place of those who pay: neither in all nor
+// those of another address.
+func TestSlowCallbacksHoldUpNoPayment(t *testing.T) {
+	t.Parallel()
+	begins := func(signature string, length int) string {
+		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: shop\r\n%s\r\nContent-Length: %d\r\n\r\n", api.PaymentsPath, signature, length)
+	}
+	for _, c := range []struct {
+		name, signature string
+		code            int // of those that are answered before their body has come
+	}{
+		{"unsigned", "X-A: b", http.StatusUnauthorized},
+		{"forged", "Crypto-Pay-Api-Signature: forged", http.StatusServiceUnavailable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, newEdge(t, 256).handler, false, zap.NewNop())
+			slow := make([]net.Conn, 300)
+			for i := range slow {
+				conn, err := connectFrom(t.Context(), "127.0.0.2", s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = conn.Close() })
+				write(t, conn, begins(c.signature, 1000)+"{")
+				slow[i] = conn
+			}
+			for range 5 {
+				conn, err := connectFrom(t.Context(), "127.0.0.3", s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, conn, begins("Crypto-Pay-Api-Signature: good", 2)+"{}")
+				if code := status(t, conn); code != http.StatusOK {
+					t.Errorf("meanwhile a signed callback was answered %d", code)
+				}
+				_ = conn.Close()
+			}
+			answered := make(map[int]int)
+			for _, conn := range slow {
+				answered[status(t, conn)]++
+			}
+			if want := len(slow) - 32; answered[c.code] < want {
+				t.Errorf("answered %v, want %d at least %d times", answered, c.code, want)
+			}
+		})
+	}
+}
+
+func TestACallbackIsAFewKilobytes(t *testing.T) {
+	t.Parallel()
+	for length, want := range map[int]int{64 << 10: http.StatusOK, 64<<10 + 1: http.StatusRequestEntityTooLarge} {
+		if w := newEdge(t, 8).post(api.PaymentsPath, "crypto-pay-api-signature", "good", strings.Repeat("x", length)); w.Code != want {
+			t.Errorf("%d bytes: answered %d, want %d", length, w.Code, want)
+		}
+	}
+}
+
 // Who sends the body a byte at a time gains nothing by it.
 func TestADripIsCutOffLikeASilence(t *testing.T) {
 	t.Parallel()

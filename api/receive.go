@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,8 +18,14 @@ import (
 )
 
 const (
-	// maxBody bounds what is read of a request.
-	maxBody = 1 << 20
+	// maxBody bounds what is read of an update, maxCallback of a payment callback: those
+	// are a few kilobytes, and who sends them is known only when all is read.
+	maxBody     = 1 << 20
+	maxCallback = 64 << 10
+	// arriving is how many bodies of callbacks may be on their way at once, arrivingEach
+	// how many from one address.
+	arriving     = 1024
+	arrivingEach = 32
 	// readBudget bounds how long a body may take to arrive.
 	readBudget = 3 * time.Second
 	// storeBudget bounds how long a delivery may wait for the database.
@@ -35,27 +43,32 @@ type delivery struct {
 // receiver takes deliveries of one sender.
 type receiver struct {
 	name   string
-	known  func(http.Header) bool // tells by the header alone that a stranger sends; may be nil
+	known  func(http.Header) bool // says no by the header alone when a stranger sends
+	porch  *porch                 // where whom the header does not show to be known is until all has arrived; nil without
+	most   int64                  // bytes of a body
 	take   func(context.Context, delivery) error
 	places chan struct{} // one for each delivery worked at once
 }
 
 // receive returns the handler of a receiver. Strangers are sent away before they
-// cost anything, then whoever comes when all places are taken. The body is bounded
-// in size and time. take returns nil only when the delivery is durable; its error
-// becomes a status code, which is counted and logged.
-func (e *Edge) receive(name string, known func(http.Header) bool, take func(context.Context, delivery) error) http.HandlerFunc {
-	r := &receiver{name: name, known: known, take: take, places: make(chan struct{}, e.cfg.AtOnce)}
+// cost anything, then whoever comes when all places are taken: at once if the header
+// shows who sends, else when the body has arrived, so that nobody holds a place by being
+// slow. The body is bounded in size and time. take returns nil only when the delivery is
+// durable; its error becomes a status code, which is counted and logged.
+func (e *Edge) receive(r receiver) http.HandlerFunc {
+	name := r.name
+	r.places = make(chan struct{}, e.cfg.AtOnce)
 	return func(w http.ResponseWriter, request *http.Request) {
 		start := time.Now()
-		err := r.serve(w, request)
+		client := clientOf(request, e.cfg.Proxies)
+		err := r.serve(w, request, client)
 		code := statusOf(err)
 		e.requests.WithLabelValues(name, strconv.Itoa(code)).Observe(time.Since(start).Seconds())
 		if err == nil {
 			e.log.Debug("delivery taken", zap.String("receiver", name), zap.Duration("dur", time.Since(start)))
 		} else {
 			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code),
-				zap.Stringer("client", clientOf(request, e.cfg.Proxies)), zap.Duration("dur", time.Since(start)), zap.NamedError("err", err))
+				zap.Stringer("client", client), zap.Duration("dur", time.Since(start)), zap.NamedError("err", err))
 		}
 		if code == http.StatusServiceUnavailable {
 			busy(w)
@@ -74,9 +87,17 @@ func promptly(next http.Handler) http.Handler {
 	})
 }
 
-func (r *receiver) serve(w http.ResponseWriter, request *http.Request) error {
-	if r.known != nil && !r.known(request.Header) {
+func (r *receiver) serve(w http.ResponseWriter, request *http.Request, client netip.Addr) error {
+	if !r.known(request.Header) {
 		return shop.ErrForged
+	}
+	read := func() ([]byte, error) { return readBody(http.MaxBytesReader(w, request.Body, r.most)) }
+	if r.porch != nil {
+		body, err := r.porch.wait(client, read)
+		if err != nil {
+			return err
+		}
+		read = func() ([]byte, error) { return body, nil }
 	}
 	select {
 	case r.places <- struct{}{}:
@@ -84,14 +105,52 @@ func (r *receiver) serve(w http.ResponseWriter, request *http.Request) error {
 	default:
 		return errBusy
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxBody))
+	body, err := read()
 	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return errTooLarge
-		}
-		return errBadRequest
+		return err
 	}
 	return r.take(request.Context(), delivery{header: request.Header, body: body})
+}
+
+func readBody(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(from)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errBadRequest
+	}
+	return body, nil
+}
+
+// porch bounds how many bodies of strangers are on their way: in all, and from each
+// address.
+type porch struct {
+	mu      sync.Mutex
+	all     int
+	origins map[netip.Prefix]int
+}
+
+// wait reads a body of a client's, if there is room for another.
+func (p *porch) wait(client netip.Addr, read func() ([]byte, error)) ([]byte, error) {
+	origin := originOf(client)
+	p.mu.Lock()
+	if p.all >= arriving || p.origins[origin] >= arrivingEach {
+		p.mu.Unlock()
+		return nil, errBusy
+	}
+	p.all++
+	p.origins[origin]++
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.all--
+		if p.origins[origin]--; p.origins[origin] == 0 {
+			delete(p.origins, origin)
+		}
+	}()
+	return read()
 }
 
 var (

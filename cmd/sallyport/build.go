@@ -52,6 +52,7 @@ type program struct {
 	acme       *api.ACME        // nil unless TLS=acme
 	selfSigned *api.SelfSigned  // nil unless TLS=selfsigned
 	edge       *api.Edge
+	door       *api.Door // before every listener that strangers reach
 	health     *api.Health
 	keeper     *bot.Keeper
 	watch      *api.Watch
@@ -227,10 +228,11 @@ func (p *program) buildEdge(s *shop.Shop, till *bot.Bot) {
 		*prober = store.NewProber(string(p.config.DatabaseURL))
 		p.onClose((*prober).Close)
 	}
+	p.door = api.NewDoor(api.DoorConfig{Proxies: p.config.proxies(), AllFriends: p.config.TLS == tlsOff, Metrics: p.metrics})
 	p.health = api.NewHealth(version, p.probes()...)
 	p.edge = api.New(api.Config{
 		Secret: string(p.config.WebhookSecret), Inbox: p.deliveries, Wake: p.lanes.Wake, Checkout: till.Checkout,
-		Payment: p.readPayment, Settle: s.Settle, Health: p.health,
+		Signed: cryptobot.Signed, Payment: p.readPayment, Settle: s.Settle, Health: p.health,
 		Proxies: p.config.proxies(), Gate: api.Gate(p.config.Gate),
 		Logger: p.log.Named("edge"), Metrics: p.metrics,
 	})

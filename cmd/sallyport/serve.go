@@ -138,8 +138,10 @@ type door struct {
 // and so that whoever checks the name for a certificate finds us there.
 func (p *program) openDoors(ctx context.Context) (doors []door, err error) {
 	servers := []*http.Server{p.publicServer()}
+	inside := make(map[*http.Server]bool) // whom strangers do not reach
 	if p.config.Operations != sharedListener {
-		servers = append(servers, api.Server(p.config.Operations, p.operations, p.log))
+		operations := api.Server(p.config.Operations, p.operations, p.log)
+		servers, inside[operations] = append(servers, operations), true
 	}
 	if p.certs != nil && p.config.HTTPListen != "" {
 		servers = append(servers, api.Server(p.config.HTTPListen, p.plain(), p.log))
@@ -152,6 +154,9 @@ func (p *program) openDoors(ctx context.Context) (doors []door, err error) {
 				_ = d.listener.Close() // we end
 			}
 			return nil, fmt.Errorf("listen on %s: %w", s.Addr, err)
+		}
+		if !inside[s] {
+			listener = p.door.Guard(listener, s)
 		}
 		doors = append(doors, door{server: s, listener: listener})
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 
 	"sallyport/shop"
 )
@@ -16,6 +17,13 @@ const SignatureHeader = "Crypto-Pay-Api-Signature"
 
 // paidUpdate is the only type of update there is.
 const paidUpdate = "invoice_paid"
+
+// Signed says whether a header bears something of the form of a signature: without,
+// Verify accepts no body.
+func Signed(h http.Header) bool {
+	given, err := hex.DecodeString(h.Get(SignatureHeader))
+	return err == nil && len(given) == sha256.Size
+}
 
 // Verify returns nil if the service, or whoever knows the token, signed exactly
 // these bytes, and shop.ErrForged otherwise. Call it before Parse, on the body

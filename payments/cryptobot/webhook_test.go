@@ -2,6 +2,7 @@ package cryptobot_test
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -189,6 +190,18 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("got %+v", event)
 		}
 	})
+}
+
+func TestSignedLooksAtTheFormOfASignature(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]bool{
+		"": false, "good": false, strings.Repeat("0", 63): false, strings.Repeat("0", 66): false, strings.Repeat("g", 64): false,
+		strings.Repeat("0", 64): true, strings.Repeat("aB", 32): true,
+	} {
+		if got := cryptobot.Signed(http.Header{cryptobot.SignatureHeader: {given}}); got != want {
+			t.Errorf("%q: %v", given, got)
+		}
+	}
 }
 
 func FuzzVerify(f *testing.F) {
