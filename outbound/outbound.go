@@ -68,11 +68,16 @@ func New(cfg Config) *Host {
 // itself, a time-out and a refusal by the limits are all KindUnavailable. A ctx
 // that holds a database connection is refused with ErrHoldsResource.
 func (h *Host) Do(ctx context.Context, op string, call func(context.Context) error) error {
+	return h.DoWithin(ctx, op, h.cfg.Timeout, call)
+}
+
+// DoWithin is Do for a call that may take longer than others.
+func (h *Host) DoWithin(ctx context.Context, op string, timeout time.Duration, call func(context.Context) error) error {
 	if err := shop.Free(ctx); err != nil {
 		return fmt.Errorf("%s %s: %w", h.cfg.Name, op, err)
 	}
 	start := time.Now()
-	err := h.limited(ctx, op, call)
+	err := h.limited(ctx, op, timeout, call)
 	if err != nil && !classified(err) {
 		err = shop.Unavailable(fmt.Errorf("%s %s: %w", h.cfg.Name, op, err))
 	}
@@ -84,7 +89,7 @@ func (h *Host) Do(ctx context.Context, op string, call func(context.Context) err
 
 // limited makes the call unless the limits forbid it. What they forbid says nothing
 // about the host, so the breaker learns of calls alone.
-func (h *Host) limited(ctx context.Context, op string, call func(context.Context) error) error {
+func (h *Host) limited(ctx context.Context, op string, timeout time.Duration, call func(context.Context) error) error {
 	if h.breaker.RemainingDelay() > 0 {
 		return circuitbreaker.ErrOpen // nobody waits for a place to hear that
 	}
@@ -98,7 +103,7 @@ func (h *Host) limited(ctx context.Context, op string, call func(context.Context
 	trial := h.breaker.IsHalfOpen()
 	said := nothing // should call panic
 	defer func() { h.learn(said, trial) }()
-	err := h.attempt(ctx, op, call)
+	err := h.attempt(ctx, op, timeout, call)
 	said = verdict(ctx, err)
 	return err
 }
@@ -136,9 +141,9 @@ func (h *Host) learn(said word, trial bool) {
 	}
 }
 
-func (h *Host) attempt(ctx context.Context, op string, call func(context.Context) error) error {
-	limit := fmt.Errorf("%s %s: no answer in %s", h.cfg.Name, op, h.cfg.Timeout)
-	bounded, cancel := context.WithTimeoutCause(ctx, h.cfg.Timeout, limit)
+func (h *Host) attempt(ctx context.Context, op string, timeout time.Duration, call func(context.Context) error) error {
+	limit := fmt.Errorf("%s %s: no answer in %s", h.cfg.Name, op, timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, timeout, limit)
 	defer cancel()
 	err := call(bounded)
 	if err != nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {

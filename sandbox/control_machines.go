@@ -121,14 +121,17 @@ type xrayUser struct {
 	UUID string `json:"uuid"`
 }
 
+// listed is how many of them a page shows at most.
+const listed = 1_000_000
+
 // xrayUsers asks the server itself, past the faults.
 func (c *control) xrayUsers(r *http.Request) (any, error) {
 	if !c.world.Node.Running() {
 		return nil, conflict("xray does not run")
 	}
-	accesses, err := c.world.driver.List(r.Context())
+	accesses, err := c.world.driver.List(r.Context(), listed)
 	if shop.KindOf(err) == shop.KindUnavailable && err != nil {
-		accesses, err = c.world.driver.List(r.Context()) // the first call notices that the server was started anew
+		accesses, err = c.world.driver.List(r.Context(), listed) // the first call notices that the server was started anew
 	}
 	if err != nil {
 		return nil, &problem{http.StatusFailedDependency, err.Error()}

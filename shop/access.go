@@ -27,8 +27,9 @@ type Node interface {
 	Ensure(ctx context.Context, a Access) error
 	// Absent makes the node refuse new connections of this access.
 	Absent(ctx context.Context, id AccessID) error
-	// List returns every access that the node lets in now.
-	List(ctx context.Context) ([]Access, error)
+	// List returns every access that the node lets in now. It takes the longer the more
+	// there are; more than most are an error.
+	List(ctx context.Context, most int) ([]Access, error)
 	// Count returns how many there are: cheaper than List.
 	Count(ctx context.Context) (int, error)
 	// Uptime returns how long the node's Xray has been running.

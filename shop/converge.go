@@ -3,44 +3,137 @@ package shop
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
-// convergeRounds bounds how often Converge starts over because the subscription
-// changed while the nodes were being told.
-const convergeRounds = 4
+const (
+	// convergeRounds bounds how often Converge starts over because the subscription
+	// changed while the nodes were being told.
+	convergeRounds = 4
+	// restWait is how long Converge waits for the other nodes when one lets the customer
+	// in: a slow one is left to a job of its own.
+	restWait = 500 * time.Millisecond
+)
 
-// Converge makes every node agree with the user's subscription. Once one node
-// lets the customer in, what they paid for counts as delivered and they are told.
-// While none does, the error is KindUnavailable, they are told once that access
+// Converge makes every node agree with the user's subscription. As soon as one node
+// lets the customer in, what they paid for counts as delivered and they are told; a node
+// that is slow is left to a job of its own, and one that fails to its own check.
+// While none lets them in, the error is KindUnavailable, they are told once that access
 // will follow, and the time they wait is not theirs to lose.
 func (s *Shop) Converge(ctx context.Context, id UserID) error {
 	sub, err := s.store.Subscription(ctx, id)
-	for round := 0; err == nil && sub.Status != SubscriptionNew && round < convergeRounds; round++ {
-		reached, failed := s.tellNodes(ctx, sub)
-		if sub.Granted() && reached == "" {
-			return errors.Join(failed, s.store.ChangeSubscription(ctx, id, tellDelay))
-		}
+	for round := 0; err == nil && round < convergeRounds; round++ {
 		told := sub
-		if sub, err = s.store.Subscription(ctx, id); err != nil {
-			return err
+		switch {
+		case sub.Status == SubscriptionNew:
+			return nil // no node has ever heard of them
+		case sub.Granted():
+			sub, err = s.letIn(ctx, sub)
+		default:
+			if err = s.takeOff(ctx, sub); err == nil {
+				sub, err = s.store.Subscription(ctx, id)
+			}
 		}
-		if sub.Granted() != told.Granted() || sub.Access != told.Access {
-			continue // another purchase or the end came between: the nodes may have heard us in the wrong order
+		if err == nil && sub.agrees(told) {
+			return nil
 		}
-		if sub.Granted() {
-			return s.deliver(ctx, id, reached)
+		// another purchase or the end came between: the nodes may have heard us in the wrong order
+	}
+	return err
+}
+
+// agrees says whether the nodes should be told the same of both.
+func (s Subscription) agrees(other Subscription) bool {
+	return s.Granted() == other.Granted() && s.Access == other.Access
+}
+
+// letIn tells every node to let the customer in, and delivers when the first does. It
+// returns the subscription as it is after every node that answered has heard.
+func (s *Shop) letIn(ctx context.Context, sub Subscription) (Subscription, error) {
+	t := s.tell(ctx, sub)
+	defer t.end()
+	node, reached := t.first()
+	if !reached {
+		return sub, errors.Join(t.failure(), s.store.ChangeSubscription(ctx, sub.UserID, tellDelay))
+	}
+	found, err := s.store.Subscription(ctx, sub.UserID)
+	if err != nil {
+		return found, err
+	}
+	if found.agrees(sub) {
+		if err := s.deliver(ctx, sub.UserID, node); err != nil {
+			return found, err
 		}
-		return failed
+	}
+	if len(t.left) > 0 {
+		t.wait(restWait)
+		if found, err = s.store.Subscription(ctx, sub.UserID); err != nil {
+			return found, err
+		}
+	}
+	return found, s.leaveRest(ctx, sub.UserID, t)
+}
+
+// leaveRest leaves the nodes that have not answered to jobs of their own, and those that
+// failed to their checks.
+func (s *Shop) leaveRest(ctx context.Context, id UserID, t *telling) error {
+	if err := s.owe(ctx, slices.Collect(maps.Keys(t.failed))); err != nil || len(t.left) == 0 {
+		return err
+	}
+	jobs := make([]Job, 0, len(t.left))
+	for _, node := range slices.Sorted(maps.Keys(t.left)) {
+		jobs = append(jobs, ConvergeNode{UserID: id, Node: node})
+	}
+	return s.store.Enqueue(ctx, jobs...)
+}
+
+// takeOff tells every node to shut the customer out. A node that is away is no error:
+// its check shuts out whoever does not belong there.
+func (s *Shop) takeOff(ctx context.Context, sub Subscription) error {
+	t := s.tell(ctx, sub)
+	defer t.end()
+	t.wait(0)
+	away, err := t.away()
+	return errors.Join(err, s.owe(ctx, away))
+}
+
+// owe has the next check of each of the nodes compare it fully.
+func (s *Shop) owe(ctx context.Context, nodes []string) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	return s.store.OweSync(ctx, nodes)
+}
+
+// ConvergeNode makes one node agree with the user's subscription. If it is away, its
+// check does so.
+func (s *Shop) ConvergeNode(ctx context.Context, id UserID, node string) error {
+	n, err := s.node(node)
+	if err != nil {
+		return err
+	}
+	sub, err := s.store.Subscription(ctx, id)
+	for round := 0; err == nil && round < convergeRounds; round++ {
+		told := sub
+		if err = tellNode(ctx, n, sub); KindOf(err) == KindUnavailable {
+			return s.owe(ctx, []string{node})
+		}
+		if err == nil {
+			sub, err = s.store.Subscription(ctx, id)
+		}
+		if err == nil && sub.agrees(told) {
+			return nil
+		}
 	}
 	return err
 }
 
 // ConvergeAll makes every node agree with those of the users whose subscriptions have
 // ended, some at once, and converges the others. A node that is down keeps nobody from
-// another; the error is the first of each kind of work.
+// another, and is left to its own check; the error is the first of each kind of work.
 func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 	subs, err := s.store.Subscriptions(ctx, ids)
 	if err != nil {
@@ -50,8 +143,7 @@ func (s *Shop) ConvergeAll(ctx context.Context, ids []UserID) error {
 		if sub.Granted() {
 			return nil
 		}
-		_, failed := s.tellNodes(ctx, sub)
-		return failed
+		return s.takeOff(ctx, sub)
 	})
 	if subs, err = s.store.Subscriptions(ctx, ids); err != nil {
 		return err
@@ -78,29 +170,98 @@ func all[T any](items []T, do func(T) error) error {
 	return first
 }
 
-// tellNodes tells every node at once what the subscription says, and returns one
-// that was reached, if any, and the errors of those that were not.
-func (s *Shop) tellNodes(ctx context.Context, sub Subscription) (reached string, failed error) {
+// telling is the nodes hearing at once what a subscription says. It is one goroutine's.
+type telling struct {
+	cancel  context.CancelFunc
+	answers chan answer
+	left    map[string]bool  // nodes that have not answered
+	failed  map[string]error // by node
+}
+
+// answer is what became of telling a node.
+type answer struct {
+	node string
+	err  error
+}
+
+// tell begins to tell every node what the subscription says; the caller must end it.
+func (s *Shop) tell(ctx context.Context, sub Subscription) *telling {
 	nodes := s.nodes()
-	errs := make([]error, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(func() {
-			if sub.Granted() {
-				errs[i] = n.Ensure(ctx, sub.Access)
-			} else {
-				errs[i] = n.Absent(ctx, sub.Access.ID)
-			}
-		})
+	ctx, cancel := context.WithCancel(ctx)
+	t := &telling{cancel: cancel, answers: make(chan answer, len(nodes)), left: make(map[string]bool), failed: make(map[string]error)}
+	for _, n := range nodes {
+		t.left[n.Name()] = true
+		go func() { t.answers <- answer{n.Name(), tellNode(ctx, n, sub)} }()
 	}
-	wg.Wait()
-	for i, n := range nodes {
-		if errs[i] == nil {
-			reached = n.Name()
-			break
+	return t
+}
+
+// tellNode tells a node what the subscription says.
+func tellNode(ctx context.Context, n Node, sub Subscription) error {
+	if sub.Granted() {
+		return n.Ensure(ctx, sub.Access)
+	}
+	return n.Absent(ctx, sub.Access.ID)
+}
+
+// hear notes an answer.
+func (t *telling) hear(a answer) {
+	delete(t.left, a.node)
+	if a.err != nil {
+		t.failed[a.node] = a.err
+	}
+}
+
+// first waits for the first node that heard; there is none if all have failed.
+func (t *telling) first() (node string, reached bool) {
+	for len(t.left) > 0 {
+		a := <-t.answers
+		t.hear(a)
+		if a.err == nil {
+			return a.node, true
 		}
 	}
-	return reached, errors.Join(errs...)
+	return "", false
+}
+
+// wait waits for all answers, but no longer than the limit; zero means no limit.
+func (t *telling) wait(limit time.Duration) {
+	var over <-chan time.Time
+	if limit > 0 {
+		over = time.After(limit)
+	}
+	for len(t.left) > 0 {
+		select {
+		case a := <-t.answers:
+			t.hear(a)
+		case <-over:
+			return
+		}
+	}
+}
+
+// failure returns what the nodes that failed said.
+func (t *telling) failure() error { return errors.Join(slices.Collect(maps.Values(t.failed))...) }
+
+// away returns the nodes that could not be asked, and what the others that failed said.
+func (t *telling) away() (away []string, failed error) {
+	for node, err := range t.failed {
+		if KindOf(err) == KindUnavailable {
+			away = append(away, node)
+		} else {
+			failed = errors.Join(failed, err)
+		}
+	}
+	slices.Sort(away)
+	return away, failed
+}
+
+// end gives up the calls that are under way, and waits until they have ended.
+func (t *telling) end() {
+	t.cancel()
+	for range t.left {
+		<-t.answers
+	}
 }
 
 // deliver marks what the user paid for delivered; node lets them in.
@@ -118,154 +279,4 @@ func tellDelay(sub Subscription) (Subscription, []Job) {
 	}
 	sub.DelayTold = true
 	return sub, []Job{Notify{UserID: sub.UserID, Notice: NoticeDelayed}}
-}
-
-// NodeState is what is remembered of a node between two checks.
-type NodeState struct {
-	Name      string
-	BootAt    time.Time // when its Xray started; zero if it was never reached
-	Drifted   bool      // the last check counted other users than it should
-	CheckedAt time.Time // the last check that reached the node
-	SyncedAt  time.Time // the last full comparison
-}
-
-// NodeCheck is what one check of a node found.
-type NodeCheck struct {
-	Node    string
-	Counted bool
-	Users   int // that it lets in, if counted
-	Desired int // that it should
-	Leaving int // that are about to be taken off
-	Full    bool
-}
-
-// drifts says whether the node lets in others than it should.
-func (c NodeCheck) drifts() bool {
-	return c.Users < c.Desired || c.Users > c.Desired+c.Leaving
-}
-
-const (
-	// bootSlack is how far the computed start of Xray may move between two checks
-	// without a restart: uptime comes in whole seconds.
-	bootSlack = 3 * time.Second
-	// syncEvery is how often a node is compared fully even if nothing looks wrong.
-	syncEvery = 5 * time.Minute
-	// countEvery is how often a node's users are counted while their number is right: to
-	// count a hundred thousand takes both sides many milliseconds.
-	countEvery = 10 * time.Second
-	// orphanGrace keeps a user whose subscription has just changed from being
-	// taken for an orphan.
-	orphanGrace = 10 * time.Second
-	// syncWorkers is how many users are repaired at once on one node.
-	syncWorkers = 8
-	// deliverBatch bounds how many waiting customers one check lets know.
-	deliverBatch = 500
-)
-
-// counts says whether a check now counts users: the first in each period does, and
-// every one while they are too few or too many.
-func (n NodeState) counts(now time.Time) bool {
-	return n.Drifted || n.CheckedAt.Before(now.Truncate(countEvery))
-}
-
-// observe returns the state after a check, which found another number of users than
-// expected or not, and whether the node must be compared fully now.
-func (n NodeState) observe(uptime time.Duration, drifts bool, now time.Time) (NodeState, bool) {
-	boot := now.Add(-uptime)
-	moved := boot.Sub(n.BootAt).Abs() > bootSlack
-	full := moved || (drifts && n.Drifted) || now.Sub(n.SyncedAt) > syncEvery
-	if moved {
-		n.BootAt = boot
-	}
-	n.Drifted, n.CheckedAt = drifts, now
-	return n, full
-}
-
-// Inventory is what the shop asks of the storage about nodes and who belongs on them.
-type Inventory interface {
-	// NodeState returns what is remembered of the node; the zero state if nothing is.
-	NodeState(ctx context.Context, name string) (NodeState, error)
-	// SaveNodeState remembers it.
-	SaveNodeState(ctx context.Context, n NodeState) error
-	// GrantedCount returns how many users belong on every node, and how many do not any
-	// more and are about to be taken off.
-	GrantedCount(ctx context.Context) (granted, leaving int, err error)
-	// GrantedAfter returns at most limit of them with an id above after, by id.
-	GrantedAfter(ctx context.Context, after AccessID, limit int) ([]Access, error)
-	// GrantedAmong returns those of the ids that belong on every node.
-	GrantedAmong(ctx context.Context, ids []AccessID) ([]Access, error)
-	// Orphans returns those of the ids that belong on no node and have not
-	// changed since the time.
-	Orphans(ctx context.Context, ids []AccessID, since time.Time) ([]AccessID, error)
-}
-
-// CheckNode compares a node with what it should be, and repairs what differs. It asks
-// each time whether the node has restarted, now and then for the number of its users,
-// and for all of them after a restart, on lasting drift and every few minutes.
-func (s *Shop) CheckNode(ctx context.Context, name string) error {
-	n, err := s.node(name)
-	if err != nil {
-		return err
-	}
-	uptime, err := n.Uptime(ctx)
-	if err != nil {
-		return err
-	}
-	state, err := s.store.NodeState(ctx, name)
-	if err != nil {
-		return err
-	}
-	check := NodeCheck{Node: name, Counted: state.counts(s.now())}
-	if check.Counted {
-		if check.Desired, check.Leaving, err = s.store.GrantedCount(ctx); err != nil {
-			return err
-		}
-		if check.Users, err = n.Count(ctx); err != nil { // who has left meanwhile was leaving
-			return err
-		}
-	}
-	state.Name = name
-	state, check.Full = state.observe(uptime, check.drifts(), s.now())
-	if check.Full {
-		if err := s.syncNode(ctx, n); err != nil {
-			return err
-		}
-		state.SyncedAt, state.Drifted = s.now(), false
-	}
-	s.checked(check)
-	if err := s.store.SaveNodeState(ctx, state); err != nil {
-		return err
-	}
-	return s.deliverWaiting(ctx, n)
-}
-
-func (s *Shop) node(name string) (Node, error) {
-	for _, n := range s.nodes() {
-		if n.Name() == name {
-			return n, nil
-		}
-	}
-	return nil, fmt.Errorf("node %q: %w", name, ErrNotFound)
-}
-
-// deliverWaiting lets customers in who paid while the node was away, without
-// waiting for their own job's next try.
-func (s *Shop) deliverWaiting(ctx context.Context, n Node) error {
-	waiting, err := s.store.WaitingUsers(ctx, deliverBatch)
-	if err != nil {
-		return err
-	}
-	for _, id := range waiting {
-		sub, err := s.store.Subscription(ctx, id)
-		if err != nil {
-			return err
-		}
-		if err := n.Ensure(ctx, sub.Access); err != nil {
-			return err
-		}
-		if err := s.deliver(ctx, id, n.Name()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -95,7 +95,10 @@ func (s *Shop) shutOut(ctx context.Context, sub Subscription) error {
 		}
 		sub = sub.Expire()
 	}
-	if _, err := s.tellNodes(ctx, sub); err != nil {
+	t := s.tell(ctx, sub)
+	defer t.end()
+	t.wait(0)
+	if err := t.failure(); err != nil {
 		return fmt.Errorf("the access has ended and a node does not know yet: %w", err)
 	}
 	return nil

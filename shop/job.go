@@ -19,6 +19,7 @@ type Queue string
 const (
 	QueueAccess   Queue = "access"   // nodes, for one user
 	QueueEnds     Queue = "ends"     // nodes, for many users who need not wait
+	QueueSlow     Queue = "slow"     // nodes that are slow, for one user
 	QueueMessages Queue = "messages" // Telegram: what somebody waits for
 	QueueNotices  Queue = "notices"  // Telegram: what nobody asked for
 	QueuePayments Queue = "payments" // Crypto Pay, and all providers by schedule
@@ -29,7 +30,7 @@ const (
 
 // Queues returns all queues.
 func Queues() []Queue {
-	return []Queue{QueueAccess, QueueEnds, QueueMessages, QueueNotices, QueuePayments, QueueStars, QueueNodes, QueueHouse}
+	return []Queue{QueueAccess, QueueEnds, QueueSlow, QueueMessages, QueueNotices, QueuePayments, QueueStars, QueueNodes, QueueHouse}
 }
 
 // Policy is how a job is worked.
@@ -60,7 +61,7 @@ func tick(q Queue, idle time.Duration) Policy {
 
 // Jobs returns one job of each kind.
 func Jobs() []Job {
-	return []Job{ConvergeUser{}, ConvergeUsers{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}}
+	return []Job{ConvergeUser{}, ConvergeUsers{}, ConvergeNode{}, OpenInvoice{}, Notify{}, CheckNode{}, PollInvoices{}, SweepPayments{}, ExpireDue{}, CleanUp{}}
 }
 
 // ConvergeUser makes every node agree with one user's subscription.
@@ -71,6 +72,12 @@ type ConvergeUser struct {
 // ConvergeUsers does that for many whose subscriptions changed together.
 type ConvergeUsers struct {
 	UserIDs []UserID `json:"user_ids"`
+}
+
+// ConvergeNode makes one node, which was slow, agree with one user's subscription.
+type ConvergeNode struct {
+	UserID UserID `json:"user_id"`
+	Node   string `json:"node"`
 }
 
 // OpenInvoice gets an order's invoice from the payment provider.
@@ -123,6 +130,12 @@ func (ConvergeUsers) Kind() string { return "converge_users" }
 func (ConvergeUsers) Policy() Policy {
 	return Policy{Queue: QueueEnds, Tries: triesOfOne, Time: timeOfMany}
 }
+
+// Kind names the job in the queue.
+func (ConvergeNode) Kind() string { return "converge_node" }
+
+// Policy says how the job is worked.
+func (ConvergeNode) Policy() Policy { return forOne(QueueSlow) }
 
 // Kind names the job in the queue.
 func (OpenInvoice) Kind() string { return "open_invoice" }

@@ -17,6 +17,9 @@ const (
 	lateOrphan = 24 * time.Hour
 )
 
+// moreListed is how many more users than it counted, beside an eighth of them, a node may list.
+const moreListed = 1000
+
 // syncPage is how many users are read from the storage at a time.
 const syncPage = 5000
 
@@ -25,7 +28,11 @@ const syncPage = 5000
 // second look at the storage, and ensured again if a third one finds that they bought
 // meanwhile.
 func (s *Shop) syncNode(ctx context.Context, n Node) error {
-	listed, err := n.List(ctx)
+	users, err := n.Count(ctx)
+	if err != nil {
+		return err
+	}
+	listed, err := n.List(ctx, users+users/8+moreListed)
 	if err != nil {
 		return err
 	}
@@ -74,17 +81,26 @@ func (s *Shop) removeOrphans(ctx context.Context, n Node, extra map[AccessID]Acc
 		ids = append(ids, id)
 	}
 	slices.Sort(ids)
-	orphans, err := s.store.Orphans(ctx, ids, s.now().Add(-orphanGrace))
+	now, err := s.store.Now(ctx)
 	if err != nil {
 		return err
 	}
-	odd, err := s.store.Orphans(ctx, orphans, s.now().Add(-lateOrphan))
+	orphans, err := s.store.Orphans(ctx, ids, now.Add(-orphanGrace))
+	if err != nil {
+		return err
+	}
+	odd, err := s.store.Orphans(ctx, orphans, now.Add(-lateOrphan))
 	if err != nil {
 		return err
 	}
 	if len(odd) > fewOrphans && 2*len(odd) > listed {
 		return fmt.Errorf("node %s: %d of its %d users are unknown here: is this the right database? none is removed",
 			n.Name(), len(odd), listed)
+	}
+	if len(orphans) < len(ids) { // some have ended only now: another look removes who is left of them
+		if err := s.owe(ctx, []string{n.Name()}); err != nil {
+			return err
+		}
 	}
 	failed := eachAtOnce(orphans, func(id AccessID) error { return n.Absent(ctx, id) })
 	granted, err := s.store.GrantedAmong(ctx, orphans)

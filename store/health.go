@@ -38,7 +38,7 @@ type Vitals struct {
 	Undelivering    time.Duration            // since the oldest of them was paid
 	Jobs            map[string]JobVitals     // by kind
 	IdleJobs        []string                 // kinds of periodic jobs that have not succeeded for too long
-	NodeAges        map[string]time.Duration // since the last check that reached a node
+	NodeAges        map[string]time.Duration // since the last check of a node that ended well
 	HeldEnds        int                      // that wait for an operator
 	ClockAhead      time.Duration            // of the process whose clock is farthest from the database's; negative: behind
 	ClockOf         string                   // that process
@@ -153,7 +153,7 @@ func (v *Vitals) queuePeriodic(batch *pgx.Batch) {
 			return err
 		})
 	v.NodeAges = make(map[string]time.Duration)
-	batch.Queue(`SELECT name, now() - checked_at FROM nodes`).
+	batch.Queue(`SELECT name, greatest(now() - checked_at, now() - failing_since) FROM nodes`).
 		Query(func(rows pgx.Rows) error {
 			var name string
 			var age time.Duration

@@ -10,27 +10,59 @@ import (
 	"sallyport/shop"
 )
 
+type nodeRow struct {
+	Name         string
+	BootAt       time.Time
+	Drifted      bool
+	Owed         bool
+	CheckedAt    time.Time
+	SyncedAt     time.Time
+	FailingSince *time.Time
+	SyncAfter    *time.Time
+}
+
 // NodeState returns what is remembered of the node; the zero state if nothing is.
 func (s *Store) NodeState(ctx context.Context, name string) (n shop.NodeState, err error) {
 	err = s.use(ctx, "read node", func(ctx context.Context, conn *pgxpool.Conn) error {
-		n, err = one[shop.NodeState](ctx, conn, shop.ErrNotFound, `
-			SELECT name, boot_at, drifted, checked_at, synced_at FROM nodes WHERE name = $1`, name)
+		row, err := one[nodeRow](ctx, conn, shop.ErrNotFound, `
+			SELECT name, boot_at, drifted, owed, checked_at, synced_at, failing_since, sync_after FROM nodes WHERE name = $1`, name)
 		if shop.KindOf(err) == shop.KindNotFound {
 			return nil
+		}
+		n = shop.NodeState{
+			Name: row.Name, BootAt: row.BootAt, Drifted: row.Drifted, Owed: row.Owed, CheckedAt: row.CheckedAt, SyncedAt: row.SyncedAt,
+			FailingSince: orZero(row.FailingSince), SyncAfter: orZero(row.SyncAfter),
 		}
 		return err
 	})
 	return n, err
 }
 
-// SaveNodeState remembers a node's state.
+// SaveNodeState remembers a node's state, but for what is owed.
 func (s *Store) SaveNodeState(ctx context.Context, n shop.NodeState) error {
+	return s.saveNode(ctx, n, false)
+}
+
+// BeginSync remembers a node's state, and that nothing is owed that was before.
+func (s *Store) BeginSync(ctx context.Context, n shop.NodeState) error {
+	return s.saveNode(ctx, n, true)
+}
+
+func (s *Store) saveNode(ctx context.Context, n shop.NodeState, begins bool) error {
 	_, err := s.exec(ctx, "save node", `
-		INSERT INTO nodes (name, boot_at, drifted, checked_at, synced_at)
-		VALUES ($1, $2, $3, $4, $5)
+		INSERT INTO nodes (name, boot_at, drifted, checked_at, synced_at, failing_since, sync_after)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (name) DO UPDATE SET boot_at = excluded.boot_at,
-			drifted = excluded.drifted, checked_at = excluded.checked_at, synced_at = excluded.synced_at`,
-		n.Name, n.BootAt, n.Drifted, n.CheckedAt, n.SyncedAt)
+			drifted = excluded.drifted, checked_at = excluded.checked_at, synced_at = excluded.synced_at,
+			failing_since = excluded.failing_since, sync_after = excluded.sync_after, owed = nodes.owed AND NOT $8`,
+		n.Name, n.BootAt, n.Drifted, n.CheckedAt, n.SyncedAt, nullable(n.FailingSince), nullable(n.SyncAfter), begins)
+	return err
+}
+
+// OweSync notes that full comparisons of these nodes are owed. One that was never
+// checked owes one anyway.
+func (s *Store) OweSync(ctx context.Context, nodes []string) error {
+	_, err := s.exec(ctx, "owe comparison", `UPDATE nodes SET owed = true WHERE name = ANY ($1) AND NOT owed`, nodes)
 	return err
 }
 

@@ -224,6 +224,9 @@ var background = []reading{
 		if err := s.SaveNodeState(ctx, shop.NodeState{Name: "n"}); err != nil {
 			return err
 		}
+		if err := s.OweSync(ctx, []string{"n"}); err != nil {
+			return err
+		}
 		if _, err := s.NodeState(ctx, "n"); err != nil {
 			return err
 		}

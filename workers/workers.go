@@ -191,6 +191,7 @@ func register(cfg Config) *river.Workers {
 	w := river.NewWorkers()
 	add(w, v, func(ctx context.Context, j shop.ConvergeUser) error { return s.Converge(ctx, j.UserID) })
 	add(w, v, func(ctx context.Context, j shop.ConvergeUsers) error { return s.ConvergeAll(ctx, j.UserIDs) })
+	add(w, v, func(ctx context.Context, j shop.ConvergeNode) error { return s.ConvergeNode(ctx, j.UserID, j.Node) })
 	add(w, v, func(ctx context.Context, j shop.OpenInvoice) error { return s.OpenInvoice(ctx, j.OrderID) })
 	add(w, v, func(ctx context.Context, j shop.Notify) error { return s.Notify(ctx, j) })
 	add(w, v, func(ctx context.Context, j shop.CheckNode) error { return s.CheckNode(ctx, j.Node) })

@@ -83,14 +83,16 @@ func (n *Node) absent(ctx context.Context, id shop.AccessID) error {
 
 // List returns every access that the node lets in now, in no order, ids in lower
 // case. A client whose flow is not the node's is there with a nil UUID: it cannot
-// use the link it was given, and so never equals the access it should be.
-func (n *Node) List(ctx context.Context) ([]shop.Access, error) {
+// use the link it was given, and so never equals the access it should be. The more
+// there may be, the longer it may take; an answer that is too long for most is an error,
+// and is not read.
+func (n *Node) List(ctx context.Context, most int) ([]shop.Access, error) {
 	var all []shop.Access
-	err := n.do(ctx, "list", func(ctx context.Context) error {
+	err := n.named("list", n.cfg.Host.DoWithin(ctx, "list", listBudget+time.Duration(most)*time.Second/listRate, func(ctx context.Context) error {
 		var err error
-		all, err = n.list(ctx)
+		all, err = n.list(ctx, listBytes+most*listBytesEach)
 		return err
-	})
+	}))
 	if err != nil {
 		return nil, err
 	}

@@ -234,7 +234,7 @@ func TestListFailsRatherThanLeaveAClientOut(t *testing.T) {
 			t.Parallel()
 			fake := newFakeXray(t)
 			fake.put(t, tc.email, tc.accountType, &xrayapi.VlessAccount{Id: tc.id, Flow: xray.Vision})
-			all, err := dial(t, config(fake.api)).List(t.Context())
+			all, err := dial(t, config(fake.api)).List(t.Context(), 100_000)
 			if err == nil || all != nil || shop.KindOf(err) != shop.KindInternal {
 				t.Fatalf("got %v, %v; want no list and an internal error", all, err)
 			}
@@ -258,7 +258,7 @@ func operations(n *xray.Node) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"ensure": func(ctx context.Context) error { return n.Ensure(ctx, access("a1", 1)) },
 		"absent": func(ctx context.Context) error { return n.Absent(ctx, "a1") },
-		"list":   func(ctx context.Context) error { _, err := n.List(ctx); return err },
+		"list":   func(ctx context.Context) error { _, err := n.List(ctx, 100_000); return err },
 		"count":  func(ctx context.Context) error { _, err := n.Count(ctx); return err },
 		"uptime": func(ctx context.Context) error { _, err := n.Uptime(ctx); return err },
 	}
@@ -331,10 +331,28 @@ func TestNoErrorTellsASecret(t *testing.T) {
 
 func listed(t testing.TB, n *xray.Node) []shop.Access {
 	t.Helper()
-	all, err := n.List(t.Context())
+	all, err := n.List(t.Context(), 100_000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.SortFunc(all, func(a, b shop.Access) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return all
+}
+
+// A node that is compromised, or has gone mad, must not fill our memory.
+func TestAListThatIsLongerThanItMayBeIsNotRead(t *testing.T) {
+	t.Parallel()
+	fake := newFakeXray(t)
+	const clients = 20_000
+	for i := range clients {
+		a := access(shop.AccessID("a"+strconv.Itoa(i)), byte(i))
+		fake.put(t, string(a.ID), vless, &xrayapi.VlessAccount{Id: a.UUID.String(), Flow: xray.Vision})
+	}
+	n := dial(t, config(fake.api))
+	if all, err := n.List(t.Context(), clients); err != nil || len(all) != clients {
+		t.Errorf("%d of %d, %v", len(all), clients, err)
+	}
+	if all, err := n.List(t.Context(), 10); err == nil || all != nil {
+		t.Errorf("%d clients where there should be 10", len(all))
+	}
 }

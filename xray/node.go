@@ -109,7 +109,11 @@ func (n *Node) Link(a shop.Access) string {
 // do makes one operation on the node within its host's limits. The operation may
 // be several calls: they share one time limit.
 func (n *Node) do(ctx context.Context, op string, call func(context.Context) error) error {
-	if err := n.cfg.Host.Do(ctx, op, call); err != nil {
+	return n.named(op, n.cfg.Host.Do(ctx, op, call))
+}
+
+func (n *Node) named(op string, err error) error {
+	if err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, op, err)
 	}
 	return nil

@@ -122,7 +122,7 @@ func TestCredentialsSecureTheAPI(t *testing.T) {
 	stranger := client.Clone()
 	stranger.Certificates = nil
 	cfg.Credentials = credentials.NewTLS(stranger)
-	if _, err := dial(t, cfg).List(t.Context()); shop.KindOf(err) != shop.KindUnavailable {
+	if _, err := dial(t, cfg).List(t.Context(), 100_000); shop.KindOf(err) != shop.KindUnavailable {
 		t.Errorf("without a certificate: got %v, want KindUnavailable", err)
 	}
 }

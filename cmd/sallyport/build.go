@@ -206,7 +206,7 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	w, err := workers.New(workers.Config{
 		ID: p.holder, Pool: p.work.Pool(), Shop: s, JobOpts: store.JobOpts, Stop: stopWorking,
 		Queues: map[shop.Queue]int{
-			shop.QueueAccess: 16, shop.QueueEnds: 1, shop.QueueMessages: 16, shop.QueueNotices: 4, shop.QueuePayments: 8, shop.QueueStars: 8,
+			shop.QueueAccess: 16, shop.QueueEnds: 1, shop.QueueSlow: 8, shop.QueueMessages: 16, shop.QueueNotices: 4, shop.QueuePayments: 8, shop.QueueStars: 8,
 			shop.QueueNodes: 2 * maxNodes, shop.QueueHouse: 2,
 		},
 		Schedule: workers.Schedule{

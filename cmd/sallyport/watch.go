@@ -125,7 +125,7 @@ func newVitalDescs() vitalDescs {
 		jobs:         gauge("jobs_waiting", "Jobs that are owed, by kind.", "kind"),
 		jobsAge:      gauge("jobs_oldest_seconds", "For how long the oldest job has been owed, by kind.", "kind"),
 		jobsDead:     gauge("jobs_discarded", "Jobs that were given up within a day, by kind.", "kind"),
-		nodeAge:      gauge("node_checked_age_seconds", "How long ago the last check reached the node.", "node"),
+		nodeAge:      gauge("node_checked_age_seconds", "How long ago the last check of the node ended well.", "node"),
 	}
 }
 

@@ -102,7 +102,8 @@ func (b *Books) Owed(ctx context.Context) error {
 		{"updates in the inbox", `SELECT count(*) FROM inbox WHERE state = 'waiting'`},
 		{"undelivered orders", `SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL`},
 		{"jobs", `SELECT count(*) FROM river_job
-			WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL`},
+			WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL`},
+		{"comparisons of nodes that missed a change", `SELECT count(*) FROM nodes WHERE owed`},
 	})
 }
 
@@ -173,7 +174,7 @@ func (b *Books) CheckLedger(ctx context.Context) error {
 func (b *Books) CheckJobs(ctx context.Context) error {
 	return b.none(ctx, []rule{{"jobs were given up", `
 		SELECT count(*) FROM river_job
-		WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND state <> 'completed'`}})
+		WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND state <> 'completed'`}})
 }
 
 // Stray is an update that was not handled as it should have been.

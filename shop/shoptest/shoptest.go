@@ -25,14 +25,18 @@ type Node struct {
 	mu    sync.Mutex
 	down  bool
 	users map[shop.AccessID]shop.Access
+	now   func() time.Time
 	boot  time.Time
-	first func() // called once before the next Absent
-	gone  int    // how often Absent was asked
+	mute  error           // what List answers; nil: the users
+	lists int             // calls of List
+	stall <-chan struct{} // until it is closed nothing is ensured; nil: at once
+	first func()          // called once before the next Absent
+	gone  int             // how often Absent was asked
 }
 
 // NewNode returns a node that is up and empty.
 func NewNode(name string) *Node {
-	return &Node{name: name, users: make(map[shop.AccessID]shop.Access), boot: time.Now()}
+	return &Node{name: name, users: make(map[shop.AccessID]shop.Access), now: time.Now, boot: time.Now()}
 }
 
 // SetDown makes every call fail, or ends that.
@@ -49,12 +53,41 @@ func (n *Node) BeforeAbsent(do func()) {
 	n.first = do
 }
 
+// Mute makes List alone fail, or ends that.
+func (n *Node) Mute(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mute = err
+}
+
+// Lists returns how often List was called.
+func (n *Node) Lists() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lists
+}
+
+// Stall makes every Ensure wait until the channel is closed.
+func (n *Node) Stall(until <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.stall = until
+}
+
 // Restart empties the node, as a restart of Xray does.
 func (n *Node) Restart() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.users)
-	n.boot = time.Now().Add(time.Hour) // far enough to be noticed at once
+	n.boot = n.now().Add(time.Hour) // far enough to be noticed at once
+}
+
+// Follow makes the node age by a clock of the test's.
+func (n *Node) Follow(clock func() time.Time) *Node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.now, n.boot = clock, clock()
+	return n
 }
 
 // Put lets an access in without anybody's asking.
@@ -89,6 +122,16 @@ func (n *Node) Name() string { return n.name }
 
 // Ensure implements shop.Node.
 func (n *Node) Ensure(ctx context.Context, a shop.Access) error {
+	n.mu.Lock()
+	stall := n.stall
+	n.mu.Unlock()
+	if stall != nil {
+		select {
+		case <-stall:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	return n.do(ctx, func() { n.users[a.ID] = a })
 }
 
@@ -112,9 +155,20 @@ func (n *Node) Absences() int {
 }
 
 // List implements shop.Node.
-func (n *Node) List(ctx context.Context) (list []shop.Access, err error) {
+func (n *Node) List(ctx context.Context, most int) (list []shop.Access, err error) {
 	err = n.do(ctx, func() { list = slices.Collect(maps.Values(n.users)) })
-	return list, err
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lists++
+	switch {
+	case err != nil:
+		return nil, err
+	case n.mute != nil:
+		return nil, n.mute
+	case len(list) > most:
+		return nil, fmt.Errorf("%d users are more than %d", len(list), most)
+	}
+	return list, nil
 }
 
 // Count implements shop.Node.
@@ -125,7 +179,7 @@ func (n *Node) Count(ctx context.Context) (count int, err error) {
 
 // Uptime implements shop.Node.
 func (n *Node) Uptime(ctx context.Context) (up time.Duration, err error) {
-	err = n.do(ctx, func() { up = time.Since(n.boot) })
+	err = n.do(ctx, func() { up = n.now().Sub(n.boot) })
 	return up, err
 }
 

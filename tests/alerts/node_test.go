@@ -74,7 +74,7 @@ func TestNodesAndTheCatalogue(t *testing.T) {
 					}
 				}
 				s.fails("check_node", 2)
-				s.sql(`UPDATE nodes SET checked_at = checked_at - interval '5 minutes'`)
+				s.sql(`UPDATE nodes SET failing_since = failing_since - interval '5 minutes'`)
 			},
 			cures: func(s *scene) { s.restartXray() }, // as the manual says
 		},
@@ -83,7 +83,7 @@ func TestNodesAndTheCatalogue(t *testing.T) {
 			breaks: func(s *scene) {
 				other := s.stranger()
 				for s.prometheus.firing("SallyportNodeResyncing") == 0 && !s.t.Failed() {
-					users, err := other.List(s.t.Context())
+					users, err := other.List(s.t.Context(), 1000)
 					if err != nil || len(users) == 0 {
 						s.t.Fatalf("%v, %v", users, err)
 					}

@@ -221,7 +221,7 @@ func (r *run) progress(ctx context.Context, began time.Time) {
 		waits := "the database is away"
 		try, cancel := context.WithTimeout(ctx, time.Second)
 		if n, err := r.books.Count(try, `SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
-			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL)`); err == nil {
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL)`); err == nil {
 			waits = fmt.Sprintf("%d updates and jobs wait", n)
 		}
 		cancel()

@@ -80,7 +80,7 @@ func (m *model) reconcile(ctx context.Context) error {
 		}
 	}
 	return m.vpn(ctx, 0, func(ctx context.Context, node *xray.Node) error {
-		_, err := node.List(ctx)
+		_, err := node.List(ctx, 1_000_000)
 		return err
 	})
 }

@@ -106,7 +106,7 @@ func startShop(ctx context.Context, o options) (s *subject, err error) {
 	s.name = "SALLYPORT"
 	s.waits = func(ctx context.Context) (int, error) {
 		return s.count(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
-			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL)`)
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL)`)
 	}
 	s.owed = s.shopOwes
 	s.lost = s.shopLost
@@ -143,7 +143,7 @@ func (s *subject) shopLost(ctx context.Context, c *crowd) (lost []string, err er
 		{"updates are missing", `SELECT coalesce(max(update_id) - min(update_id) + 1 - count(*), 0) FROM inbox`, 0},
 		{"updates were given up", `SELECT count(*) FROM inbox WHERE state = 'dead'`, 0},
 		{"deliveries were not understood", `SELECT count(*) FROM dead_letters`, 0},
-		{"jobs were given up", `SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND state <> 'completed'`, 0},
+		{"jobs were given up", `SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND state <> 'completed'`, 0},
 		{"orders are paid and delivered", `SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NOT NULL`, c.purchases()},
 		{"payments are settled", `SELECT count(*) FROM payment_events WHERE outcome = 'settled'`, c.purchases()},
 		{"sales are in the ledger", `SELECT count(*) FROM ledger_postings WHERE kind = 'sale'`, c.purchases()},

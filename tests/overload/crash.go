@@ -96,7 +96,7 @@ func (s *scene) settled(ctx context.Context, c crashes) error {
 			return false, nil
 		}
 		owed, err := s.count(ctx, `SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
-			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL)
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL)
 			+ $1 - (SELECT count(*) FROM orders WHERE delivered_at IS NOT NULL)`, c.payers)
 		return owed == 0, err
 	})

@@ -98,7 +98,7 @@ func (s *subject) settle(ctx context.Context) error {
 func (s *subject) owed(ctx context.Context) error {
 	n, err := s.count(ctx, `
 		SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting')
-			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL)
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL)
 			+ (SELECT count(*) FROM orders WHERE status = 'paid' AND delivered_at IS NULL)`)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (s *sampler) counts(ctx context.Context, now map[string]float64) error {
 	rows, err := s.db.Query(ctx, `
 		SELECT $1, count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> $6
 		UNION ALL SELECT $2, (SELECT count(*) FROM inbox WHERE state = 'waiting')
-			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND finalized_at IS NULL)
+			+ (SELECT count(*) FROM river_job WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND finalized_at IS NULL)
 		UNION ALL SELECT $3, count(*) FROM subscriptions WHERE status IN ('waiting', 'active')
 		UNION ALL SELECT $4, count(*) FROM orders
 		UNION ALL SELECT $5, sum(n_dead_tup) FROM pg_stat_user_tables`,
