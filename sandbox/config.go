@@ -55,6 +55,9 @@ type Config struct {
 	Speed float64
 	// NoFloodLimits lets the bot send as much as it can: Telegram's limits are off.
 	NoFloodLimits bool
+	// Lenient lets the Telegram emulator pass over what the real one passes over, as for
+	// bots of other people's making: see telegram.Config.
+	Lenient bool
 	// Record has the Telegram emulator keep every call and delivery: see telegram.Record.
 	Record bool
 	// ShortPeriod is how long the plan "taster" lasts, in whole seconds; 0 means a minute.

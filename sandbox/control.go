@@ -150,7 +150,7 @@ func statusOf(err error) int {
 		return p.status
 	case is(telegram.ErrNoChat, telegram.ErrNoMessage, telegram.ErrNoButton, telegram.ErrNoInvoice, cryptopay.ErrNotFound):
 		return http.StatusNotFound
-	case is(telegram.ErrText, cryptopay.ErrAsset, fault.ErrMode):
+	case is(telegram.ErrText, cryptopay.ErrAsset, cryptopay.ErrComment, cryptopay.ErrAnonymous, fault.ErrMode):
 		return http.StatusBadRequest
 	case is(telegram.ErrBlocked, telegram.ErrAlreadyPaid, cryptopay.ErrPaid, cryptopay.ErrExpired,
 		cryptopay.ErrUnpaid, cryptopay.ErrNoWebhook), errors.As(err, &refused):

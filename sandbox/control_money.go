@@ -40,7 +40,10 @@ func (c *control) invoice(r *http.Request) (any, error) {
 
 func (c *control) pay(r *http.Request) (any, error) {
 	var in struct {
-		Asset string `json:"asset"`
+		Asset     string `json:"asset"`
+		Comment   string `json:"comment"`
+		Anonymous bool   `json:"anonymous"`
+		Swap      bool   `json:"swap"`
 	}
 	id, err := number(r, "id")
 	if err != nil {
@@ -49,7 +52,7 @@ func (c *control) pay(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	return c.world.CryptoPay.Pay(id, in.Asset)
+	return c.world.CryptoPay.PayWith(id, cryptopay.Payment{Asset: in.Asset, Comment: in.Comment, Anonymous: in.Anonymous, Swap: in.Swap})
 }
 
 func (c *control) redeliver(r *http.Request) (any, error) {

@@ -54,19 +54,26 @@ func (w *World) listen(ctx context.Context) error {
 		*s.put = opened
 	}
 	w.servers.internet.serve(ctx, internet())
-	id, hidden := 1_000_000_000+uint64(c.AppPort), secret()
+	id := 1_000_000_000 + uint64(c.AppPort)
 	w.ready = Ready{
 		AppURL:  fmt.Sprintf("http://%s:%d", loopback, c.AppPort),
 		ChatURL: w.servers.chat.url(), ControlURL: w.servers.control.url(), InternetURL: w.servers.internet.url() + "/",
-		TelegramAPI: w.servers.telegram.url(), BotToken: fmt.Sprintf("%d:AA%s", id, hidden),
+		TelegramAPI: w.servers.telegram.url(), BotToken: token(id),
 		WebhookPath: telegramPath, WebhookSecret: secret(),
-		CryptoPayAPI: w.servers.cryptopay.url() + "/api", CryptoPayToken: fmt.Sprintf("%d:AA%s", c.AppPort, secret()),
+		CryptoPayAPI: w.servers.cryptopay.url() + "/api", CryptoPayToken: token(uint64(c.AppPort)),
 	}
 	return nil
 }
 
 // secret makes a fresh one. It is worth nothing outside this world.
 func secret() string { return rand.Text() }
+
+// token makes one of the shape that Telegram and Crypto Pay give: there are libraries that
+// look at it.
+func token(id uint64) string {
+	const length = 35 // after the colon
+	return fmt.Sprintf("%d:%s", id, ("AA" + secret() + secret())[:length])
+}
 
 // startMachines starts the database and the VPN server, side by side.
 func (w *World) startMachines(ctx context.Context) error {
@@ -154,7 +161,7 @@ func (w *World) startEmulators(ctx context.Context) error {
 	began := time.Now()
 	w.Telegram = telegram.New(telegram.Config{
 		Token: w.ready.BotToken, Speed: w.config.Speed, Logger: w.config.Logger.Named("telegram"),
-		Limits: telegram.Limits{Disabled: w.config.NoFloodLimits}, Record: w.config.Record,
+		Limits: telegram.Limits{Disabled: w.config.NoFloodLimits}, Record: w.config.Record, Lenient: w.config.Lenient,
 	})
 	w.onStop(func() error { w.Telegram.Close(); return nil })
 	w.CryptoPay = cryptopay.New(cryptopay.Config{

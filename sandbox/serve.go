@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"sallyport/sandbox/node"
 )
 
 const (
@@ -71,11 +73,16 @@ func (s *server) stop() error {
 	return err
 }
 
-// internet is all that can be reached through the tunnel.
+// internet is all that can be reached through the tunnel. Whoever comes another way is
+// turned away, lest an app that goes past its tunnel seem to work.
 func internet() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
+		if from, _, err := net.SplitHostPort(r.RemoteAddr); err != nil || from != node.Source {
+			http.Error(w, "you came past the tunnel", http.StatusForbidden)
+			return
+		}
 		fmt.Fprintln(w, InternetText)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -224,5 +225,25 @@ func TestWorldWithoutProduct(t *testing.T) {
 	status, answer := ask[map[string]string](t, http.MethodPost, r.ControlURL+"/product/kill", "")
 	if status != http.StatusConflict || answer["error"] == "" {
 		t.Errorf("killing no product: %d %v", status, answer)
+	}
+}
+
+// There are libraries that look at the shape of a token.
+func TestTokensLookLikeRealOnes(t *testing.T) {
+	t.Parallel()
+	ready := start(t, sandbox.Config{NoProduct: true}).Ready()
+	for _, token := range []string{ready.BotToken, ready.CryptoPayToken} {
+		if !regexp.MustCompile(`^\d+:AA[A-Za-z0-9_-]{33}$`).MatchString(token) {
+			t.Errorf("a token of %d characters", len(token))
+		}
+	}
+}
+
+// An app that goes past its tunnel must not seem to work.
+func TestThePageBehindTheTunnelTurnsAwayWhoComesPastIt(t *testing.T) {
+	t.Parallel()
+	w := start(t, sandbox.Config{NoProduct: true})
+	if status, _, page := send(t, http.MethodGet, w.Ready().InternetURL, "", nil); status != http.StatusForbidden || strings.Contains(string(page), sandbox.InternetText) {
+		t.Errorf("%d %s", status, page)
 	}
 }

@@ -29,6 +29,7 @@ type runCommand struct {
 	worldFlags
 	Ready         string        `type:"path" placeholder:"FILE" help:"Write a JSON document with all addresses and keys once all is up."`
 	Dir           string        `type:"path" placeholder:"DIR" help:"Keep the product's log here; by default in a temporary directory."`
+	Strict        bool          `help:"Refuse what Telegram passes over: parameters and fields that the Bot API does not know, buttons with two actions."`
 	NoProduct     bool          `help:"Leave the product out, to bring your own."`
 	ShortPeriod   time.Duration `default:"60s" help:"How long the plan Taster lasts."`
 	AppPort       int           `placeholder:"PORT" help:"Port of the product; a free one by default, as with all ports."`
@@ -45,6 +46,7 @@ func (c runCommand) Run(ctx context.Context, o output) error {
 	config.ReadyFile, config.Dir, config.NoProduct, config.ShortPeriod = c.Ready, c.Dir, c.NoProduct, c.ShortPeriod
 	config.AppPort, config.TelegramPort, config.CryptoPayPort = c.AppPort, c.TelegramPort, c.CryptopayPort
 	config.ControlPort, config.ChatPort, config.XrayPort = c.ControlPort, c.ChatPort, c.XrayPort
+	config.Lenient = !c.Strict
 	config.Progress = func(part string, took time.Duration) {
 		fmt.Fprintf(o.out, "%s ready in %g s\n", part, took.Round(10*time.Millisecond).Seconds())
 	}

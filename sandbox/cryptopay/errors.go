@@ -12,6 +12,9 @@ var (
 	ErrPaid = errors.New("cryptopay sandbox: invoice already paid")
 	// ErrAsset says that the invoice does not accept the asset.
 	ErrAsset = errors.New("cryptopay sandbox: asset not accepted")
+	// ErrComment says that the invoice takes no comment, or none that long, ErrAnonymous that it wants to know who pays.
+	ErrComment   = errors.New("cryptopay sandbox: no such comment")
+	ErrAnonymous = errors.New("cryptopay sandbox: not anonymously")
 	// ErrUnpaid says that there is no webhook yet because nobody has paid.
 	ErrUnpaid = errors.New("cryptopay sandbox: invoice not paid")
 	// ErrNoWebhook says that the app has no webhook, or that it was switched off.

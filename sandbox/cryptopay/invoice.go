@@ -55,6 +55,12 @@ type Invoice struct {
 	Status            string    `json:"status"`
 	SwapTo            string    `json:"swap_to,omitempty"`
 	IsSwapped         *bool     `json:"is_swapped,omitempty"`
+	SwappedUID        string    `json:"swapped_uid,omitempty"`
+	SwappedTo         string    `json:"swapped_to,omitempty"`
+	SwappedRate       string    `json:"swapped_rate,omitempty"`
+	SwappedOutput     string    `json:"swapped_output,omitempty"`
+	SwappedUSDAmount  string    `json:"swapped_usd_amount,omitempty"`
+	SwappedUSDRate    string    `json:"swapped_usd_rate,omitempty"`
 	CreatedAt         Timestamp `json:"created_at"`
 	AllowComments     bool      `json:"allow_comments"`
 	AllowAnonymous    bool      `json:"allow_anonymous"`
@@ -63,6 +69,7 @@ type Invoice struct {
 	ExpirationDate    Timestamp `json:"expiration_date,omitzero"`
 	PaidAt            Timestamp `json:"paid_at,omitzero"`
 	PaidAnonymously   bool      `json:"paid_anonymously"`
+	Comment           string    `json:"comment,omitempty"`
 	HiddenMessage     string    `json:"hidden_message,omitempty"`
 	Payload           string    `json:"payload,omitempty"`
 	PaidBtnName       string    `json:"paid_btn_name,omitempty"`

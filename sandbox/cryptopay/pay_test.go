@@ -153,6 +153,34 @@ func TestSwapIsNotGuaranteed(t *testing.T) {
 	}
 }
 
+func TestWhatIsPaidMayBeSwappedCommentedAndAnonymous(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.create(t, `{"asset":"TON","amount":"10","swap_to":"USDT"}`).ID
+	got, err := b.PayWith(id, cryptopay.Payment{Comment: "for a friend \u2028\u2029 <&> \\u2028", Anonymous: true, Swap: true})
+	if err != nil || !*got.IsSwapped || got.SwappedTo != "USDT" || got.SwappedOutput == "" || got.SwappedRate == "" || !got.PaidAnonymously {
+		t.Errorf("got %+v %v", got, err)
+	}
+	body, _, _ := b.LastDelivery(id)
+	if want := "\"comment\":\"for a friend \u2028\u2029 <&> \\\\u2028\""; !bytes.Contains(body, []byte(want)) {
+		t.Errorf("not as JavaScript writes it: %s", body)
+	}
+	plain := b.create(t, `{"asset":"TON","amount":"1","allow_comments":false,"allow_anonymous":false}`).ID
+	for want, p := range map[error]cryptopay.Payment{cryptopay.ErrComment: {Comment: "x"}, cryptopay.ErrAnonymous: {Anonymous: true}} {
+		if _, err := b.PayWith(plain, p); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	for _, code := range []string{"JET"} {
+		if _, err := b.Pay(b.create(t, `{"asset":"`+code+`","amount":"1"}`).ID, ""); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+	for _, code := range []string{"KGS", "TJS"} {
+		b.create(t, `{"currency_type":"fiat","fiat":"`+code+`","amount":"1"}`)
+	}
+}
+
 func TestSignatureIsThatOfTheVectors(t *testing.T) {
 	t.Parallel()
 	body := `{"update_id":42,"update_type":"invoice_paid","request_date":"2026-03-18T12:00:05.000Z","payload":{"invoice_id":528890,"status":"paid","currency_type":"crypto","asset":"USDT","amount":"2.5","payload":"ord_01HZX3"}}`

@@ -45,6 +45,7 @@ func coins() []currency {
 		coin("BNB", "Binance Coin", "https://binance.org/", 18),
 		coin("TRX", "Tron", "https://tron.network/", 6),
 		stablecoin("USDC", "USD Coin", "https://www.centre.io/usdc"),
+		coin("JET", "Jet", "", 9), // of the test network alone
 	}
 }
 
@@ -57,7 +58,7 @@ func swapTargets() []string {
 func defaultAssetUSD() map[string]string {
 	return map[string]string{
 		"USDT": "1.0001", "TON": "3.12", "BTC": "97250.5", "ETH": "3480.25",
-		"LTC": "92.4", "BNB": "655.7", "TRX": "0.2412", "USDC": "1",
+		"LTC": "92.4", "BNB": "655.7", "TRX": "0.2412", "USDC": "1", "JET": "0.01",
 	}
 }
 
@@ -67,7 +68,7 @@ func defaultUSDFiat() map[string]string {
 		"USD": "1", "EUR": "0.92", "RUB": "79.28", "BYN": "3.27", "UAH": "41.6", "GBP": "0.79",
 		"CNY": "7.24", "KZT": "521", "UZS": "12800", "GEL": "2.72", "TRY": "38.4", "AMD": "387",
 		"THB": "34.1", "INR": "84.3", "BRL": "5.6", "IDR": "15900", "AZN": "1.7", "AED": "3.67",
-		"PLN": "3.95", "ILS": "3.7",
+		"PLN": "3.95", "ILS": "3.7", "KGS": "87.4", "TJS": "10.9",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -205,5 +206,25 @@ func encode(value any) ([]byte, error) {
 	encoder := json.NewEncoder(&buffer)
 	encoder.SetEscapeHTML(false)
 	err := encoder.Encode(value)
-	return bytes.TrimRight(buffer.Bytes(), "\n"), err
+	return unescape(bytes.TrimRight(buffer.Bytes(), "\n")), err
+}
+
+// unescape writes U+2028 and U+2029 as they are, as JavaScript does: there are clients that check the signature over
+// what they have encoded anew.
+func unescape(text []byte) []byte {
+	for escape, separator := range map[string]string{`\u2028`: "\u2028", `\u2029`: "\u2029"} {
+		for at := 0; ; {
+			found := bytes.Index(text[at:], []byte(escape))
+			if found < 0 {
+				break
+			}
+			at += found
+			if slashes := len(text[:at]) - len(bytes.TrimRight(text[:at], `\`)); slashes%2 == 1 {
+				at += len(escape) // it is the text of an escape
+				continue
+			}
+			text = slices.Concat(text[:at], []byte(separator), text[at+len(escape):])
+		}
+	}
+	return text
 }

@@ -11,9 +11,14 @@ import (
 type object map[string]any
 
 const (
-	outDirect = "direct"
-	outBlock  = "block"
+	outDirect  = "direct"
+	outAllowed = "allowed"
+	outBlock   = "block"
 )
+
+// Source is the address of this machine from which the server connects to what
+// Config.Allow lists; nobody else has a reason to.
+const Source = "127.0.0.2"
 
 // serverConfig is the configuration recommended for production nodes, with the
 // API on a loopback port and the allowed destinations before the private ranges.
@@ -39,6 +44,7 @@ func serverConfig(cfg Config, id identity, target string, allow []destination) o
 		},
 		"outbounds": []object{
 			{"tag": outDirect, "protocol": "freedom"},
+			{"tag": outAllowed, "protocol": "freedom", "sendThrough": Source},
 			{"tag": outBlock, "protocol": "blackhole"},
 		},
 		"routing": object{"domainStrategy": "IPIfNonMatch", "rules": rules(id, allow)},
@@ -65,7 +71,7 @@ func rules(id identity, allow []destination) []object {
 	}
 	for i, d := range allow {
 		list = append(list, object{
-			"ruleTag": "allow-" + strconv.Itoa(i), "ip": []string{d.network}, "port": d.port, "outboundTag": outDirect,
+			"ruleTag": "allow-" + strconv.Itoa(i), "ip": []string{d.network}, "port": d.port, "outboundTag": outAllowed,
 		})
 	}
 	return append(list, object{

@@ -50,6 +50,8 @@ type call struct {
 	method string
 	args   map[string]arg
 	files  map[string]*upload
+
+	lenient bool
 }
 
 func newCall(ctx context.Context, method string) *call {

@@ -35,8 +35,9 @@ type Config struct {
 	Now func() time.Time
 	// Limits are the flood limits; the zero value means the documented ones.
 	Limits Limits
-	// Lenient lets unknown parameters and fields pass, as the real server does; they are kept in Violations all the
-	// same. Some client libraries send names of their own.
+	// Lenient lets pass what the real server passes over: unknown parameters and fields, a button's second action, names
+	// of characters that HTML of the Bot API lacks. It is kept in Violations all the same, but for the last. Some client
+	// libraries send names of their own.
 	Lenient bool
 	// BotUsername and BotName describe the bot; the defaults are sallyport_bot and Sallyport.
 	BotUsername, BotName string

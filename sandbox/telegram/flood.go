@@ -6,25 +6,27 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limit takes one call from the budgets of the addressed chat and of the bot, or says how long to wait.
-func (s *Server) limit(c *call) error {
+// limit takes one call from the budgets of the addressed chat and of the bot, or says how long to wait. giveBack
+// returns what it took.
+func (s *Server) limit(c *call) (giveBack func(), err error) {
 	if s.strikes() {
-		return tooMany(time.Second)
+		return nil, tooMany(time.Second)
 	}
 	if s.cfg.Limits.Disabled {
-		return nil
+		return func() {}, nil
 	}
 	now := s.cfg.Now()
 	perChat := s.chatLimiter(c.integer("chat_id"))
-	first, wait := reserve(perChat, now)
+	ofChat, wait := reserve(perChat, now)
 	if wait > 0 {
-		return tooMany(wait)
+		return nil, tooMany(wait)
 	}
-	if _, wait = reserve(s.floodAll, now); wait > 0 {
-		first.CancelAt(now)
-		return tooMany(wait)
+	ofAll, wait := reserve(s.floodAll, now)
+	if wait > 0 {
+		ofChat.CancelAt(now)
+		return nil, tooMany(wait)
 	}
-	return nil
+	return func() { ofChat.CancelAt(now); ofAll.CancelAt(now) }, nil
 }
 
 // reserve takes one token when there is one; otherwise it takes nothing and returns the wait.

@@ -10,17 +10,19 @@ type htmlParser struct {
 	units    int // UTF-16 length of out
 	open     []openTag
 	entities []entity
+	lenient  bool // names of characters that the Bot API lacks are shown letter by letter
 }
 
 // openTag is a start tag that waits for its end tag.
 type openTag struct {
 	name, argument string
-	offset, bytes  int // where its content begins in the output, in UTF-16 units and in bytes
+	format         string // of a time
+	offset, bytes  int    // where its content begins in the output, in UTF-16 units and in bytes
 }
 
 // parseHTML turns HTML of the Bot API into plain text and entities.
-func parseHTML(in string) (formatted, error) {
-	p := &htmlParser{in: in}
+func parseHTML(in string, lenient bool) (formatted, error) {
+	p := &htmlParser{in: in, lenient: lenient}
 	for p.pos < len(p.in) {
 		if err := p.step(); err != nil {
 			return formatted{}, err
@@ -68,6 +70,9 @@ func (p *htmlParser) peek(ahead int) byte {
 // reference reads an HTML entity; a bare ampersand stands for itself, as on the real server.
 func (p *htmlParser) reference() error {
 	text, length, err := decodeReference(p.in[p.pos:])
+	if err != nil && p.lenient {
+		text, length, err = "&", 1, nil
+	}
 	if err != nil {
 		return parseFailure("%s at byte offset %d", err, p.pos)
 	}
@@ -169,6 +174,13 @@ func (t *openTag) set(name, value string, begin int) error {
 	switch t.name + " " + name {
 	case "a href", "tg-emoji emoji-id":
 		t.argument = value
+	case "tg-time unix":
+		if !isDigits(value) {
+			return parseFailure("Invalid unix time specified at byte offset %d", begin)
+		}
+		t.argument = value
+	case "tg-time format":
+		t.format = value
 	case "blockquote expandable":
 		t.argument = "expandable"
 	case "code class":

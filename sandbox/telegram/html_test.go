@@ -102,7 +102,6 @@ func TestOtherParseModes(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.start()
-	w.refused(400, "sandbox: parse_mode MarkdownV2 is not emulated", "sendMessage", params{"chat_id": 1001, "text": "x", "parse_mode": "MarkdownV2"})
 	w.refused(400, "unsupported parse_mode", "sendMessage", params{"chat_id": 1001, "text": "x", "parse_mode": "BBCode"})
 	m := w.send("<b>", nil)
 	if m.Text != "<b>" || len(m.Entities) != 0 {

@@ -6,13 +6,10 @@ import "sort"
 func (s *Server) getStarTransactions(c *call) (any, error) {
 	offset, limit := c.integer("offset"), int64(100)
 	if c.has("limit") {
-		limit = c.integer("limit")
+		limit = min(max(c.integer("limit"), 1), limit)
 	}
-	switch {
-	case offset < 0:
+	if offset < 0 {
 		return nil, badRequest("offset must be non-negative")
-	case limit < 1 || limit > 100:
-		return nil, badRequest("limit must be from 1 to 100")
 	}
 	all := make([]transaction, 0, len(s.charges))
 	for _, d := range s.charges {

@@ -45,6 +45,9 @@ func readInline(c *call, invoice bool) (*inlineMarkup, error) {
 	if err := c.decode("reply_markup", &m); err != nil {
 		return nil, err
 	}
+	if c.lenient {
+		m.keepFirstActions()
+	}
 	if err := m.check(invoice); err != nil {
 		return nil, err
 	}
@@ -146,6 +149,47 @@ func (b inlineButton) check() error {
 		return b.checkAction()
 	}
 	return badRequest("can't parse inline keyboard button: Unsupported button style")
+}
+
+// keepFirstActions leaves each button that has several actions the one that the real server takes.
+func (m *inlineMarkup) keepFirstActions() {
+	for _, row := range m.Rows {
+		for i, b := range row {
+			if b.actions() > 1 {
+				row[i] = b.keepFirstAction()
+			}
+		}
+	}
+}
+
+// keepFirstAction returns the button with the first action that is not empty.
+func (b inlineButton) keepFirstAction() inlineButton {
+	only := inlineButton{Text: b.Text, Icon: b.Icon, Style: b.Style}
+	switch {
+	case b.URL != nil && *b.URL != "":
+		only.URL = b.URL
+	case b.Data != nil && *b.Data != "":
+		only.Data = b.Data
+	case len(b.Game) > 0:
+		only.Game = b.Game
+	case b.Pay:
+		only.Pay = true
+	case b.Switch != nil:
+		only.Switch = b.Switch
+	case b.SwitchHere != nil:
+		only.SwitchHere = b.SwitchHere
+	case len(b.SwitchChosen) > 0:
+		only.SwitchChosen = b.SwitchChosen
+	case len(b.Login) > 0:
+		only.Login = b.Login
+	case b.WebApp != nil && b.WebApp.URL != "":
+		only.WebApp = b.WebApp
+	case b.Copy != nil && b.Copy.Text != "":
+		only.Copy = b.Copy
+	case len(b.DisabledButton) > 0:
+		only.DisabledButton = b.DisabledButton
+	}
+	return only
 }
 
 func (b inlineButton) actions() int {

@@ -21,7 +21,7 @@ func (s *Server) invoke(c *call) (any, error) {
 	if !known {
 		return nil, notFound(": method not found")
 	}
-	c.method = name
+	c.method, c.lenient = name, s.cfg.Lenient
 	m, emulated := s.methods[name]
 	if !emulated {
 		return nil, s.violated(notEmulated(name))
@@ -44,14 +44,22 @@ func (s *Server) run(c *call, m method) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.addressed {
-		err := s.limit(c)
-		s.noteCall(c, err)
-		if err != nil {
-			return nil, err
-		}
+	if !m.addressed {
+		return m.run(c)
 	}
-	return m.run(c)
+	if _, err := s.reachable(c); err != nil && !strings.HasPrefix(c.method, "edit") && !strings.HasPrefix(c.method, "delete") {
+		return nil, err // whoever cannot be reached is told so, however much was sent
+	}
+	giveBack, err := s.limit(c)
+	s.noteCall(c, err)
+	if err != nil {
+		return nil, err
+	}
+	result, err := m.run(c)
+	if err != nil {
+		giveBack() // what is refused was not sent
+	}
+	return result, err
 }
 
 // methodTable names every emulated method.

@@ -1,6 +1,7 @@
 package telegram
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -9,7 +10,7 @@ import (
 )
 
 func supportedTag(name string) bool {
-	return name == "span" || name == "a" || name == "tg-emoji" || tagKind(name) != ""
+	return name == "span" || name == "a" || name == "tg-emoji" || name == "tg-time" || tagKind(name) != ""
 }
 
 // tagKind maps a tag without arguments to its entity type.
@@ -43,6 +44,11 @@ func (p *htmlParser) close(tag openTag) {
 		}
 	case "tg-emoji":
 		e.Type, e.CustomEmojiID = "custom_emoji", tag.argument
+		if tag.argument == "" {
+			return
+		}
+	case "tg-time":
+		e.Type, e.UnixTime, e.DateTimeFormat = "date_time", json.Number(tag.argument), tag.format
 		if tag.argument == "" {
 			return
 		}

@@ -33,11 +33,14 @@ func (s *Server) format(text, mode string, explicit []entity) (formatted, error)
 	case "", "none":
 	case "html":
 		var err error
-		if f, err = parseHTML(text); err != nil {
+		if f, err = parseHTML(text, s.cfg.Lenient); err != nil {
 			return f, err
 		}
 	case "markdown", "markdownv2":
-		return f, badRequest("sandbox: parse_mode %s is not emulated, use HTML or entities", mode)
+		var err error
+		if f, err = parseMarkdown(text, strings.EqualFold(mode, "MarkdownV2")); err != nil {
+			return f, err
+		}
 	default:
 		return f, badRequest("unsupported parse_mode")
 	}

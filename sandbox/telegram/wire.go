@@ -54,6 +54,9 @@ type entity struct {
 	User          *wireUser `json:"user,omitempty"`
 	Language      string    `json:"language,omitempty"`
 	CustomEmojiID string    `json:"custom_emoji_id,omitempty"`
+	// UnixTime and DateTimeFormat are of a date_time.
+	UnixTime       json.Number `json:"unix_time,omitempty"`
+	DateTimeFormat string      `json:"date_time_format,omitempty"`
 }
 
 type wirePhoto struct {
