@@ -25,8 +25,8 @@ import (
 // or settles is not there: a call of it is a panic, which ends the fuzzing.
 type ledger struct{ shop.Store }
 
-func (ledger) EnterUser(_ context.Context, id shop.UserID, guess shop.Language) (shop.User, bool, error) {
-	return shop.User{ID: id, Language: guess, Chosen: true, Reachable: true}, false, nil
+func (ledger) EnterUser(_ context.Context, id shop.UserID, guess shop.Language, _ func(shop.User) []shop.Job) (shop.User, error) {
+	return shop.User{ID: id, Language: guess, Chosen: true, Reachable: true}, nil
 }
 
 func (ledger) User(_ context.Context, id shop.UserID) (shop.User, error) {

@@ -35,8 +35,9 @@ type User struct {
 // Users is what the shop asks of the storage about customers.
 type Users interface {
 	// EnterUser returns the user, created with this language if new, and notes that
-	// they can be reached; back says that they could not be before.
-	EnterUser(ctx context.Context, id UserID, guess Language) (u User, back bool, err error)
+	// they can be reached, together with the jobs that back returns if they could not
+	// be before.
+	EnterUser(ctx context.Context, id UserID, guess Language, back func(User) []Job) (User, error)
 	// User returns the user, or ErrNotFound.
 	User(ctx context.Context, id UserID) (User, error)
 	// SetLanguage records the customer's choice.
@@ -54,11 +55,12 @@ type Users interface {
 // language of their client is a first guess. Who comes back after having blocked us is
 // told what could not be told meanwhile.
 func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (User, error) {
-	user, back, err := s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage))
-	if err != nil || !back || !user.Missed {
-		return user, err
-	}
-	return user, s.store.Enqueue(ctx, Notify{UserID: id, Notice: NoticeMissed})
+	return s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage), func(u User) []Job {
+		if !u.Missed {
+			return nil
+		}
+		return []Job{Notify{UserID: id, Notice: NoticeMissed}}
+	})
 }
 
 // LanguageOf returns the language to answer in: the customer's own, or a guess if it

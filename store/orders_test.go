@@ -20,14 +20,14 @@ func TestEnterUserRemembersChoiceAndReturn(t *testing.T) {
 	if _, err := s.User(ctx, buyer); !errors.Is(err, shop.ErrNotFound) {
 		t.Errorf("unknown user: %v", err)
 	}
-	u, _, err := s.EnterUser(ctx, buyer, shop.Russian)
+	u, err := s.EnterUser(ctx, buyer, shop.Russian, nobody)
 	if err != nil || u.Language != shop.Russian || u.Chosen || !u.Reachable {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	if err := errors.Join(s.SetLanguage(ctx, buyer, shop.English), s.SetReachable(ctx, buyer, false)); err != nil {
 		t.Fatal(err)
 	}
-	u, _, err = s.EnterUser(ctx, buyer, shop.Russian)
+	u, err = s.EnterUser(ctx, buyer, shop.Russian, nobody)
 	if err != nil || u.Language != shop.English || !u.Chosen || !u.Reachable {
 		t.Errorf("who comes back is reachable and keeps their language: %+v, %v", u, err)
 	}
@@ -193,7 +193,7 @@ func TestNodesAreComparedWithWhoBelongsThere(t *testing.T) {
 	ctx := t.Context()
 	for i := range 5 {
 		id := shop.UserID(100 + i)
-		if _, _, err := s.EnterUser(ctx, id, shop.English); err != nil {
+		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.ChangeSubscription(ctx, id, func(sub shop.Subscription) (shop.Subscription, []shop.Job) {
@@ -257,7 +257,7 @@ func TestDialogIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
-	if _, _, err := s.EnterUser(ctx, buyer, shop.English); err != nil {
+	if _, err := s.EnterUser(ctx, buyer, shop.English, nobody); err != nil {
 		t.Fatal(err)
 	}
 	if id, screen, err := s.Dialog(ctx, buyer); id != 0 || screen != "" || err != nil {

@@ -59,13 +59,13 @@ var hot = []reading{
 	}},
 	{what: "a customer", do: func(ctx context.Context, s *store.Store, n int64) error {
 		id := shop.UserID(n)
-		if _, _, err := s.EnterUser(ctx, id, shop.English); err != nil {
+		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
 			return err
 		}
 		if err := s.SetReachable(ctx, id, false); err != nil {
 			return err
 		}
-		if _, _, err := s.EnterUser(ctx, id, shop.English); err != nil {
+		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
 			return err
 		}
 		if err := s.SetLanguage(ctx, id, shop.Russian); err != nil {
@@ -464,7 +464,7 @@ func retryLane(ctx context.Context, s *store.Store, n int64) error {
 
 // orderOf places an order of this customer's, in the place of any that is open.
 func orderOf(ctx context.Context, s *store.Store, buyer shop.UserID, p shop.Provider) (shop.Order, error) {
-	if _, _, err := s.EnterUser(ctx, buyer, shop.Russian); err != nil {
+	if _, err := s.EnterUser(ctx, buyer, shop.Russian, nobody); err != nil {
 		return shop.Order{}, err
 	}
 	fresh, err := shop.NewOrder(buyer, offered, p, time.Now().UTC())

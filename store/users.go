@@ -2,26 +2,40 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/shop"
 )
 
-// EnterUser returns the user, created with this language if new, and notes that
-// they can be reached; back says that they could not be before.
-func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language) (u shop.User, back bool, err error) {
+// EnterUser returns the user, created with this language if new, and notes that they can
+// be reached, together with the jobs that back returns if they could not be before.
+func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language, back func(shop.User) []shop.Job) (u shop.User, err error) {
 	u, err = s.User(ctx, id)
-	if err == nil && u.Reachable {
-		return u, false, nil
+	if (err == nil && u.Reachable) || (err != nil && !errors.Is(err, shop.ErrNotFound)) {
+		return u, err
 	}
-	known := err == nil
-	u, err = s.user(ctx, "enter user", `
-		INSERT INTO users (id, language) VALUES ($1, $2)
-		ON CONFLICT (id) DO UPDATE SET reachable = true
-		RETURNING id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at`, id, guess)
-	return u, known && err == nil, err
+	err = s.tx(ctx, "enter user", func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			INSERT INTO users (id, language) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, guess); err != nil {
+			return err
+		}
+		u, err = one[shop.User](ctx, tx, shop.ErrNotFound, `
+			SELECT id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at FROM users WHERE id = $1
+			FOR NO KEY UPDATE`, id)
+		if err != nil || u.Reachable {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE users SET reachable = true WHERE id = $1`, id); err != nil {
+			return err
+		}
+		u.Reachable = true
+		return s.enqueue(ctx, tx, back(u))
+	})
+	return u, err
 }
 
 // User returns the user, or ErrNotFound.
