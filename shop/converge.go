@@ -191,7 +191,9 @@ func (s *Shop) tell(ctx context.Context, sub Subscription) *telling {
 	t := &telling{cancel: cancel, answers: make(chan answer, len(nodes)), left: make(map[string]bool), failed: make(map[string]error)}
 	for _, n := range nodes {
 		t.left[n.Name()] = true
-		go func() { t.answers <- answer{n.Name(), tellNode(ctx, n, sub)} }()
+		go func() {
+			t.answers <- answer{n.Name(), caught(func() error { return tellNode(ctx, n, sub) })}
+		}()
 	}
 	return t
 }

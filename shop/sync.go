@@ -119,7 +119,7 @@ func eachAtOnce[T any](items []T, do func(T) error) error {
 		wg.Go(func() {
 			for item := range work {
 				if errs[i] == nil {
-					errs[i] = do(item)
+					errs[i] = caught(func() error { return do(item) })
 				}
 			}
 		})

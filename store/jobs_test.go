@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -126,5 +128,30 @@ func TestAProgramBeforeThisOneKnowsWhatItsQueuesHold(t *testing.T) {
 		if kinds, shipped := known[j.Policy().Queue]; shipped && !slices.Contains(kinds, j.Kind()) {
 			t.Errorf("%s in queue %s: the program before would take it, and knows only %v there", j.Kind(), j.Policy().Queue, kinds)
 		}
+	}
+}
+
+// What the manual says to do about jobs that were given up must not fail because of
+// periodic ones, of which one at a time may wait.
+func TestWhatTheManualSaysQueuesJobsAgain(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cure := regexp.MustCompile(`(?s)UPDATE river_job .*?;`).Find(manual)
+	s := server.Open(t)
+	for range 2 {
+		if err := s.Enqueue(t.Context(), shop.ConvergeUser{UserID: 1}, shop.CleanUp{}); err != nil {
+			t.Fatal(err)
+		}
+		must(t, s, `UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts`)
+	}
+	must(t, s, string(cure))
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'available' AND kind = 'converge_user' AND attempt < max_attempts`); n != 2 {
+		t.Errorf("%d jobs are tried again", n)
+	}
+	if err := s.Enqueue(t.Context(), shop.CleanUp{}); err != nil {
+		t.Error(err)
 	}
 }

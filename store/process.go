@@ -9,6 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+const (
+	// maxDeaths is how many processes may die with the same job or update in hand before
+	// it is given up: it may be what kills them.
+	maxDeaths = 20
+	// longestRest bounds how long it is left alone after each, twice as long each time, so
+	// that there is time for all else.
+	longestRest = time.Minute
+)
+
 // Life is what a sign of life tells.
 type Life struct {
 	Jobs   int64 // of dead processes, handed back
@@ -20,7 +29,8 @@ type Life struct {
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
 // queue's clients. Only who was seen of late judges others: after a pause of the
 // database, or after its clock went back, nobody was. Who seems to be seen in a time to
-// come was seen before the clock went back, and not since. A process wrongly thought
+// come was seen before the clock went back, and not since. What several processes died
+// with is left alone for a while, and given up in the end. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
 func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAfter time.Duration) (l Life, err error) {
 	var batch pgx.Batch
@@ -31,15 +41,37 @@ func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAf
 		), dead AS (
 			DELETE FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval
 				AND EXISTS (SELECT FROM processes WHERE holder = $1 AND seen_at BETWEEN now() - $2::interval / 2 AND now() + $2::interval / 2)
-			RETURNING holder
+			RETURNING holder, seen_at = '-infinity' AS gone
 		), freed AS (
-			DELETE FROM lanes WHERE holder IN (SELECT holder FROM dead)
+			DELETE FROM lanes USING dead WHERE lanes.holder = dead.holder
+			RETURNING lanes.lane, dead.gone
+		), tried AS (
+			SELECT head.update_id, head.deaths FROM freed CROSS JOIN LATERAL (
+				SELECT update_id, handed_back + 1 AS deaths FROM inbox WHERE inbox.lane = freed.lane AND state = 'waiting'
+				ORDER BY arrival LIMIT 1 FOR UPDATE SKIP LOCKED
+			) head WHERE NOT freed.gone
+		), survived AS (
+			UPDATE inbox SET handed_back = tried.deaths,
+				run_after = now() + CASE WHEN tried.deaths > 2 THEN least(power(2, tried.deaths - 2), $6) ELSE 0 END * interval '1 second',
+				state = CASE WHEN tried.deaths < $5 THEN state ELSE 'dead' END,
+				closed_at = CASE WHEN tried.deaths >= $5 THEN now() END,
+				error = CASE WHEN tried.deaths < $5 THEN error ELSE $7 END
+			FROM tried WHERE inbox.update_id = tried.update_id
 		), abdicated AS (
 			DELETE FROM river_leader WHERE leader_id IN (SELECT holder FROM dead) OR expires_at > now() + $3::interval
+		), handed AS (
+			SELECT id, coalesce((metadata ->> 'handed_back')::integer, 0) + (NOT dead.gone)::integer AS deaths
+			FROM river_job JOIN dead ON dead.holder = attempted_by[cardinality(attempted_by)]
+			WHERE state = 'running'
 		)
-		UPDATE river_job SET state = 'available', attempt = greatest(attempt - 1, 0), scheduled_at = now()
-		WHERE state = 'running' AND attempted_by[cardinality(attempted_by)] IN (SELECT holder FROM dead)`,
-		holder, deadAfter, farthest, clock).
+		UPDATE river_job SET attempt = greatest(attempt - 1, 0), metadata = metadata || jsonb_build_object('handed_back', handed.deaths),
+			scheduled_at = now() + CASE WHEN handed.deaths > 2 THEN least(power(2, handed.deaths - 2), $6) ELSE 0 END * interval '1 second',
+			state = CASE WHEN handed.deaths < $5 THEN 'available' ELSE 'discarded' END::river_job_state,
+			finalized_at = CASE WHEN handed.deaths >= $5 THEN now() END,
+			errors = CASE WHEN handed.deaths < $5 THEN errors
+				ELSE array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', $7::text, 'trace', '')) END
+		FROM handed WHERE river_job.id = handed.id AND state = 'running'`,
+		holder, deadAfter, farthest, clock, maxDeaths, longestRest.Seconds(), "each process that worked it died").
 		Exec(func(tag pgconn.CommandTag) error {
 			l.Jobs = tag.RowsAffected()
 			return nil

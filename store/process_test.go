@@ -125,3 +125,45 @@ func TestTheClockThatIsFarthestOffIsTold(t *testing.T) {
 		t.Errorf("one that is gone: %s of %q, %v", v.ClockAhead, v.ClockOf, err)
 	}
 }
+
+// What kills each process that has it in hand is given up: all else must go on.
+func TestWhatKillsEachProcessIsGivenUpInTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		seen  string // of the process that had it in hand
+		given bool   // up, after so many
+	}{{`now() - interval '10 seconds'`, true}, {`'-infinity'`, false}} {
+		s := server.Open(t)
+		beat(t, s, "alive")
+		add(t, s, 1, 7)
+		add(t, s, 2, 7)
+		if err := s.Enqueue(t.Context(), shop.ConvergeUser{UserID: 7}); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 20 {
+			if left := count(t, s, `SELECT (SELECT count(*) FROM inbox WHERE state = 'waiting') + (SELECT count(*) FROM river_job WHERE state = 'available')`); left != 3 {
+				t.Fatalf("given up after %d", n)
+			}
+			must(t, s, `INSERT INTO processes (holder, seen_at) VALUES ('dead', `+c.seen+`)`)
+			must(t, s, `INSERT INTO lanes (lane, holder, leased_until) VALUES (7, 'dead', now() + interval '1 minute')`)
+			must(t, s, `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now(), attempted_by = ARRAY['dead'] WHERE kind = 'converge_user'`)
+			if jobs := beat(t, s, "alive"); jobs != 1 {
+				t.Fatalf("%d jobs handed back", jobs)
+			}
+			rests := count(t, s, `SELECT (SELECT count(*) FROM river_job WHERE scheduled_at > now()) + (SELECT count(*) FROM inbox WHERE run_after > now())`)
+			if last := n == 19; !last && (rests > 0) != (c.given && n >= 2) {
+				t.Errorf("after %d: %d rest", n+1, rests)
+			}
+		}
+		want := map[bool]int{true: 1}[c.given]
+		if n := count(t, s, `SELECT count(*) FROM river_job WHERE state = 'discarded' AND attempt < max_attempts AND finalized_at IS NOT NULL`); n != want {
+			t.Errorf("%d jobs given up", n)
+		}
+		if n := count(t, s, `SELECT count(*) FROM inbox WHERE update_id = 1 AND state = 'dead' AND error <> ''`); n != want {
+			t.Errorf("%d updates given up", n)
+		}
+		if n := count(t, s, `SELECT count(*) FROM inbox WHERE update_id = 2 AND state = 'waiting' AND handed_back = 0`); n != 1 {
+			t.Error("the one behind it is gone")
+		}
+	}
+}
