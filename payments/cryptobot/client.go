@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +102,7 @@ func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description st
 	params := createParams{
 		CurrencyType: "fiat", Fiat: o.Price.Currency, Amount: o.Price.Decimal(),
 		AcceptedAssets: strings.Join(assets, ","), Description: shorten(description),
-		Payload: o.ID.String(), ExpiresIn: int64(left / time.Second),
+		Payload: payloadOf(o), ExpiresIn: int64(left / time.Second),
 	}
 	if c.cfg.ReturnURL != "" {
 		params.PaidBtnName, params.PaidBtnURL = "openBot", c.cfg.ReturnURL
@@ -111,6 +112,18 @@ func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description st
 		return shop.Invoice{}, err
 	}
 	return made.demand(o.ID, o.ExpiresAt)
+}
+
+// payloadOf is what an invoice says of itself: its order and the customer. After the loss
+// of a database, that tells whose a payment was whose order nobody knows any more.
+func payloadOf(o shop.Order) string {
+	return o.ID.String() + " " + strconv.FormatInt(int64(o.UserID), 10)
+}
+
+// orderOf is the order that a payload names. Earlier invoices name nothing else.
+func orderOf(payload string) string {
+	order, _, _ := strings.Cut(payload, " ")
+	return order
 }
 
 func shorten(text string) string {
@@ -145,13 +158,13 @@ func (c *Client) FindInvoice(ctx context.Context, id shop.OrderID) (shop.Invoice
 	return shop.Invoice{}, false, nil
 }
 
-func (c *Client) findAmong(ctx context.Context, status, payload string) (invoice, bool, error) {
+func (c *Client) findAmong(ctx context.Context, status, order string) (invoice, bool, error) {
 	for page := range maxPages {
 		rows, err := c.list(ctx, listParams{Status: status, Offset: page * pageStep, Count: pageSize})
 		if err != nil {
 			return invoice{}, false, err
 		}
-		match := slices.IndexFunc(rows, func(i invoice) bool { return string(i.Payload) == payload })
+		match := slices.IndexFunc(rows, func(i invoice) bool { return orderOf(string(i.Payload)) == order })
 		if match >= 0 {
 			return rows[match], true, nil
 		}

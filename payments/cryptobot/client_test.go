@@ -61,7 +61,8 @@ func clientOf(t *testing.T, handler http.HandlerFunc) *cryptobot.Client {
 
 func order() shop.Order {
 	return shop.Order{
-		ID: shop.NewOrderID(), Price: shop.Money{Minor: 19900, Currency: "RUB"}, Status: shop.OrderOpen,
+		UserID: 7001,
+		ID:     shop.NewOrderID(), Price: shop.Money{Minor: 19900, Currency: "RUB"}, Status: shop.OrderOpen,
 		CreatedAt: noon(), ExpiresAt: noon().Add(30*time.Minute + 900*time.Millisecond),
 	}
 }
@@ -106,7 +107,7 @@ func TestCreateInvoiceAsksForTheOrder(t *testing.T) {
 	if diff := cmp.Diff([]any{
 		"fiat", "RUB", "199",
 		[]string{"USDT", "TON"},
-		o.ID.String(),
+		o.ID.String() + " 7001", // whose it is, should our database be lost
 		"VPN 30 дней", false, "openBot", "https://t.me/sallyport_bot?start=paid",
 	}, got); diff != "" {
 		t.Error(diff)

@@ -188,7 +188,7 @@ func (i invoice) event() (shop.PaymentEvent, error) {
 		return shop.PaymentEvent{}, fmt.Errorf("%w: %w", shop.ErrUndecodable, err)
 	}
 	event := shop.PaymentEvent{
-		Provider: shop.CryptoBot, ExternalID: id, OrderRef: string(i.Payload), Invoiced: i.invoiced(),
+		Provider: shop.CryptoBot, ExternalID: id, OrderRef: orderOf(string(i.Payload)), Invoiced: i.invoiced(),
 		PaidAsset: string(i.PaidAsset), PaidAmount: i.PaidAmount.decimal(),
 		FeeAsset: string(i.FeeAsset), FeeAmount: i.FeeAmount.decimal(),
 		PaidAt: i.PaidAt.instant(), Raw: i.raw,

@@ -225,3 +225,14 @@ func TestAZeroCharacterIsKeptApart(t *testing.T) {
 		t.Errorf("%q, %v", event.PaidAsset, err)
 	}
 }
+
+// Invoices of earlier programs name their order alone.
+func TestThePayloadNamesTheOrder(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{"the-order", "the-order 7001", "the-order 7001 and what is yet to come"} {
+		event, err := cryptobot.Parse([]byte(`{"update_type":"invoice_paid","payload":{"invoice_id":1,"status":"paid","fiat":"RUB","amount":"1","payload":"` + payload + `"}}`))
+		if err != nil || event.OrderRef != "the-order" {
+			t.Errorf("%q: order %q, %v", payload, event.OrderRef, err)
+		}
+	}
+}
