@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Inspection is what an operator should know of the database before the shop uses it.
@@ -19,6 +22,7 @@ type Inspection struct {
 	Ours        int           // that sallyport has now, wherever it runs
 	Others      int           // that everybody else has now, of those that count against Connections
 	Ahead       time.Duration // how far the server's clock is before ours
+	Unproved    string        // the host on another machine, if any, that does not have to prove itself by a certificate
 }
 
 // Inspect looks at the database through a connection of its own. It changes nothing
@@ -39,7 +43,24 @@ func Inspect(ctx context.Context, url string) (Inspection, error) {
 	if err := found.read(ctx, conn); err != nil {
 		return Inspection{}, translate(err)
 	}
+	found.Unproved = unproved(&config.Config)
 	return found, nil
+}
+
+// unproved returns the first host of another machine that is believed without a
+// certificate for its name (sslmode other than verify-full). A name without a dot is of
+// this machine's own network.
+func unproved(config *pgconn.Config) string {
+	hosts := append([]*pgconn.FallbackConfig{{Host: config.Host, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
+	for _, h := range hosts {
+		address := net.ParseIP(h.Host)
+		isHere := strings.HasPrefix(h.Host, "/") || strings.HasPrefix(h.Host, "@") || address.IsLoopback() ||
+			address == nil && !strings.Contains(h.Host, ".")
+		if !isHere && (h.TLSConfig == nil || h.TLSConfig.InsecureSkipVerify) {
+			return h.Host
+		}
+	}
+	return ""
 }
 
 func (i *Inspection) read(ctx context.Context, conn *pgx.Conn) error {

@@ -70,6 +70,10 @@ func (d *doctor) judgeServer(found store.Inspection, c *check) {
 	if found.ReadOnly {
 		c.add(fails, "it takes no writes: it is a standby, or set to read only", "let DATABASE_URL lead to the primary (target_session_attrs=read-write)")
 	}
+	if found.Unproved != "" {
+		c.add(warns, found.Unproved+" need not prove who it is, and may be spoken to in the clear",
+			"add sslmode=verify-full to DATABASE_URL, and sslrootcert=FILE if its certificate is by a CA of its own")
+	}
 	d.judgeConnections(found, c)
 	apart := found.Ahead.Round(time.Millisecond)
 	const setClocks = "set both clocks by NTP: timedatectl set-ntp true"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"sallyport/outbound"
 	"sallyport/xray"
@@ -31,6 +32,7 @@ func checkAPI(ctx context.Context, node xray.Config, c *check) (agrees bool) {
 		return false
 	}
 	defer func() { _ = n.Close() }() // nothing was written
+	judgeAPI(node, c)
 	up, err := n.Uptime(ctx)
 	if err != nil {
 		c.add(fails, "the API does not answer: "+causeOf(err),
@@ -49,6 +51,17 @@ func checkAPI(ctx context.Context, node xray.Config, c *check) (agrees bool) {
 		c.add(fails, difference.Error(), "correct the catalogue or the node's configuration, so that both say the same")
 	}
 	return err == nil && len(differences) == 0
+}
+
+// judgeAPI says whether customers of the node may reach its API through their tunnel: by
+// host and port they may, unless something else keeps them from it. A node that only this
+// machine reaches has no customers but its own.
+func judgeAPI(node xray.Config, c *check) {
+	isSocket := strings.HasPrefix(node.API, "unix:") || strings.HasPrefix(node.API, "unix-abstract:")
+	if !isSocket && !net.ParseIP(node.Endpoint.Host).IsLoopback() {
+		c.add(warns, "its API is at "+node.API+", where a customer may reach it through the tunnel: it has no password",
+			"let Xray's API listen on a socket, as in docs/node.md, and name that in the catalogue: api: unix:///path")
+	}
 }
 
 // judgeProbe says what stands between a customer and the node.

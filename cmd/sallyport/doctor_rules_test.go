@@ -71,6 +71,20 @@ func TestDoctorsRules(t *testing.T) {
 		{"a certificate that is not used", webhook(bot.WebhookInfo{OwnCertificate: true}), warns, "not used any more", "sallyport webhook set"},
 
 		{"a server that is well", serverWith(func(*store.Inspection) {}), well, "PostgreSQL 16.4, 0.0 MiB\nthe shop wants 19 of 97 connections, others have 0", ""},
+		{
+			"a server elsewhere that anybody may pose as", serverWith(func(i *store.Inspection) { i.Unproved = "db.example" }), warns,
+			"db.example need not prove who it is", "sslmode=verify-full",
+		},
+		{
+			"an API that customers reach", func(c *check) {
+				judgeAPI(xray.Config{API: "127.0.0.1:10085", Endpoint: xray.Endpoint{Host: "vpn.example"}}, c)
+			}, warns, "where a customer may reach it through the tunnel", "unix:///path",
+		},
+		{
+			"an API on a socket", func(c *check) {
+				judgeAPI(xray.Config{API: "unix:///run/api.sock", Endpoint: xray.Endpoint{Host: "vpn.example"}}, c)
+			}, well, "", "",
+		},
 		{"an old server", serverWith(func(i *store.Inspection) { i.Major = 14 }), fails, "older than 15", "upgrade"},
 		{"a standby", serverWith(func(i *store.Inspection) { i.ReadOnly = true }), fails, "takes no writes", "primary"},
 		{"a clock that is a bit late", serverWith(func(i *store.Inspection) { i.Ahead = -2 * time.Second }), warns, "by -2s", "NTP"},
