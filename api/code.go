@@ -34,6 +34,8 @@ const (
 	CodeNodeUnreachable     = "node_unreachable"
 	CodeNodeStale           = "node_stale"
 	CodeCatalogueInvalid    = "catalogue_invalid"
+	CodeBackupFailed        = "backup_failed"
+	CodeBackupLate          = "backup_late"
 )
 
 // Codes returns every code that says that something is wrong; of one component, the
@@ -44,7 +46,7 @@ func Codes() []string {
 		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeInvoicesRefused, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
-		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid,
+		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid, CodeBackupLate, CodeBackupFailed,
 	}
 }
 

@@ -42,6 +42,14 @@ type Vitals struct {
 	HeldEnds        int                      // that wait for an operator
 	ClockAhead      time.Duration            // of the process whose clock is farthest from the database's; negative: behind
 	ClockOf         string                   // that process
+	Backup          BackupVitals
+}
+
+// BackupVitals says how the backups of the database go.
+type BackupVitals struct {
+	Expected bool          // they are made here
+	Age      time.Duration // since the last that succeeded, or since they are expected
+	Failure  string        // why the last one failed; empty if it did not
 }
 
 // JobVitals are the numbers of one kind of job.
@@ -67,6 +75,7 @@ func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 	v.queueJobs(&batch)
 	v.queuePeriodic(&batch)
 	v.queueClocks(&batch)
+	v.queueBackup(&batch)
 	err = p.with(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, &batch).Close() })
 	return v, err
 }
@@ -174,6 +183,18 @@ func (v *Vitals) queueClocks(batch *pgx.Batch) {
 		ORDER BY greatest(clock_ahead, -clock_ahead) DESC, holder LIMIT 1`, farthest).
 		Query(func(rows pgx.Rows) error {
 			_, err := pgx.ForEachRow(rows, []any{&v.ClockOf, &v.ClockAhead}, func() error { return nil })
+			return err
+		})
+}
+
+// queueBackup reads what the script that makes backups has told.
+func (v *Vitals) queueBackup(batch *pgx.Batch) {
+	batch.Queue(`SELECT now() - coalesce(succeeded_at, since), reason FROM backups`).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&v.Backup.Age, &v.Backup.Failure}, func() error {
+				v.Backup.Expected = true
+				return nil
+			})
 			return err
 		})
 }

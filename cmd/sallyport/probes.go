@@ -27,6 +27,8 @@ const (
 	lateCheck = time.Minute
 	// lateDelivery is how long a customer who has paid may wait for access.
 	lateDelivery = time.Minute
+	// lateBackup is how old the newest backup may be, where one is made every day.
+	lateBackup = 36 * time.Hour
 )
 
 // probes returns what /healthz looks at. The database is looked at through a
@@ -37,7 +39,7 @@ func (p *program) probes() []api.Probe {
 			Names: []string{"database"}, Silent: api.CodeDatabaseUnreachable, Critical: true, Fresh: time.Second / 4,
 			Look: lookAlone(p.pinger.Ping, api.CodeDatabaseUnreachable),
 		},
-		{Names: []string{"inbox", "jobs", "payments", "ends", "clock"}, Fresh: time.Second, Look: p.lookAtWork},
+		{Names: []string{"inbox", "jobs", "payments", "ends", "clock", "backup"}, Fresh: time.Second, Look: p.lookAtWork},
 		{Names: []string{"telegram"}, Silent: api.CodeTelegramUnreachable, Fresh: freshOutside, Look: lookAlone(p.client.Check, api.CodeTelegramRefused)},
 		{Names: []string{"webhook"}, Fresh: freshOutside, Look: p.lookAtWebhook},
 		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.cryptobot.Check, api.CodeCryptoPayRefused)},
@@ -66,7 +68,7 @@ func (p *program) lookAtWork(ctx context.Context) ([]api.Finding, error) {
 		return p.uncounted(ctx, err)
 	}
 	p.vitals.Store(&seenVitals{at: time.Now(), vitals: v})
-	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v), endsFinding(v), clockFinding(v)}, nil
+	return []api.Finding{inboxFinding(v), jobsFinding(v), paymentsFinding(v), endsFinding(v), clockFinding(v), backupFinding(v.Backup)}, nil
 }
 
 // uncounted is what is known of the work when it could not be counted: nothing if the
@@ -78,7 +80,7 @@ func (p *program) uncounted(ctx context.Context, err error) ([]api.Finding, erro
 		return nil, err
 	}
 	unknown := api.Finding{State: api.StateFail, Code: api.CodeUnknown, Reason: "not counted"}
-	return []api.Finding{unknown, {State: api.StateFail, Code: api.CodeJobsUncounted, Reason: err.Error()}, unknown, unknown, unknown}, nil
+	return []api.Finding{unknown, {State: api.StateFail, Code: api.CodeJobsUncounted, Reason: err.Error()}, unknown, unknown, unknown, unknown}, nil
 }
 
 // lookAtCatalogue says whether the catalogue in force is the one in the file.
@@ -228,4 +230,14 @@ func clockFinding(v store.Vitals) api.Finding {
 	default:
 		return api.Finding{State: api.StateOK}
 	}
+}
+
+func backupFinding(v store.BackupVitals) api.Finding {
+	if !v.Expected {
+		return api.Finding{State: api.StateOK, Reason: "none is made by the shop's own script"}
+	}
+	return api.Together(
+		degradedIf(v.Age > lateBackup, api.CodeBackupLate, "none has succeeded for %s", v.Age.Round(time.Hour)),
+		degradedIf(v.Failure != "", api.CodeBackupFailed, "the last one failed: %s", v.Failure),
+	)
 }

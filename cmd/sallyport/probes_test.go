@@ -63,6 +63,15 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 		{"payments in order", paymentsFinding(store.Vitals{Undelivered: 1, Undelivering: time.Second}), api.Finding{State: api.StateOK}},
 		{"payments that cannot be booked", paymentsFinding(store.Vitals{Unsettled: 1}), waiting(1, api.CodePaymentsUnsettled, "1 payments came and cannot be booked, for a fault of ours")},
 		{"flagged payments", paymentsFinding(store.Vitals{FlaggedPayments: 2}), waiting(2, api.CodePaymentsFlagged, "2 payments are flagged for an operator")},
+		{"backups made by others", backupFinding(store.BackupVitals{}), api.Finding{State: api.StateOK, Reason: "none is made by the shop's own script"}},
+		{"a backup of yesterday", backupFinding(store.BackupVitals{Expected: true, Age: 25 * time.Hour}), api.Finding{State: api.StateOK}},
+		{
+			"backups that fail", backupFinding(store.BackupVitals{Expected: true, Age: 72 * time.Hour, Failure: "could not dump the database"}),
+			also(
+				degraded(api.CodeBackupLate, "none has succeeded for 72h0m0s"),
+				degraded(api.CodeBackupFailed, "the last one failed: could not dump the database"),
+			),
+		},
 		{
 			"invoices that are refused", paymentsFinding(store.Vitals{RefusedInvoices: map[shop.Provider]int{shop.Stars: 1, shop.CryptoBot: 2}}),
 			degraded(api.CodeInvoicesRefused, "invoices that are refused, by provider: cryptobot 2, stars 1"),

@@ -95,6 +95,18 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 			cures: func(s *scene) { s.sql(`UPDATE orders SET status = 'cancelled' WHERE user_id = 3`) },
 		},
 		{
+			code: "backup_late", alerts: []string{"SallyportBackupLate"},
+			breaks: func(s *scene) {
+				s.sql(`INSERT INTO backups (id, since, succeeded_at) VALUES (1, now() - interval '9 days', now() - interval '37 hours')`)
+			},
+			cures: func(s *scene) { s.sql(`UPDATE backups SET succeeded_at = now()`) },
+		},
+		{
+			code: "backup_failed", alerts: []string{"SallyportBackupFailed"},
+			breaks: func(s *scene) { s.sql(`UPDATE backups SET failed_at = now(), reason = 'could not store it'`) },
+			cures:  func(s *scene) { s.sql(`UPDATE backups SET failed_at = NULL, reason = ''`) },
+		},
+		{
 			code: "jobs_dead", alerts: []string{"SallyportJobsDead"},
 			breaks: func(s *scene) { // as after the twelfth failure
 				s.sql(`UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = max_attempts WHERE id =
