@@ -2,7 +2,7 @@
 # the sources that the tests run. Neither has a shell, and both work on a root that is
 # read-only.
 
-FROM golang:1.26-alpine AS build
+FROM golang:1.26.8-alpine AS build
 WORKDIR /src
 ENV CGO_ENABLED=0
 RUN mkdir -p /out/state

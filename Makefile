@@ -7,6 +7,7 @@ BENCHFLAGS ?=
 BIN      := .bin
 XRAY     := $(BIN)/xray
 LINTER   := $(BIN)/golangci-lint
+VULN     := $(BIN)/govulncheck
 CHAOS    := tests/chaos
 
 # Another Xray may be named from outside.
@@ -15,7 +16,7 @@ export GO SALLYPORT_XRAY TESTFLAGS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-all demo bench freeze overload soak chaos lint clean deps postgres chromium shellcheck
+.PHONY: help run build test test-all demo bench freeze overload soak chaos lint vuln clean deps postgres chromium shellcheck
 
 help: ## Show this list
 	@echo "sallyport: a Telegram shop for VPN access"
@@ -67,6 +68,9 @@ chaos: postgres $(XRAY) ## Break everything at random under load, then check all
 lint: $(LINTER) ## Check formatting and style
 	@scripts/lint.sh $(LINTER)
 
+vuln: $(VULN) ## Look for known vulnerabilities (needs vuln.go.dev)
+	@scripts/vuln.sh $(VULN) . $(XRAY)
+
 deps: postgres chromium shellcheck $(XRAY) ## Install or build what run and test need
 	@echo "PostgreSQL, Chromium, shellcheck and Xray are there"
 
@@ -90,3 +94,7 @@ $(XRAY): tools/xray/go.mod tools/xray/go.sum
 $(LINTER): tools/lint/go.mod tools/lint/go.sum
 	@echo "Building golangci-lint (3 to 4 minutes the first time)"
 	@scripts/build.sh tools/lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@
+
+$(VULN): tools/vuln/go.mod tools/vuln/go.sum
+	@echo "Building govulncheck (half a minute the first time)"
+	@scripts/build.sh tools/vuln golang.org/x/vuln/cmd/govulncheck $@

@@ -26,11 +26,11 @@ current() {
 }
 
 sallyport_is_current() {
-	current .bin/sallyport go.mod go.sum api bot cmd/sallyport migrations outbound payments shop store workers xray
+	current .bin/sallyport deploy/programs.sh go.mod go.sum api bot cmd/sallyport migrations outbound payments shop store workers xray
 }
 
 xray_is_current() {
-	current .bin/xray tools/xray/go.mod tools/xray/go.sum
+	current .bin/xray deploy/programs.sh tools/xray/go.mod tools/xray/go.sum
 }
 
 # new_enough says whether a Go is at least the one that go.mod asks for.
@@ -114,7 +114,7 @@ if (($(awk '/^MemTotal/ {print $2}' /proc/meminfo) < 2000000)); then
 fi
 if ! sallyport_is_current; then
 	echo "Building sallyport (1 to 2 minutes the first time)"
-	VERSION=$(git -c safe.directory='*' describe --always --dirty 2>/dev/null || true) scripts/build.sh . ./cmd/sallyport .bin/sallyport
+	VERSION=$(git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || true) scripts/build.sh . ./cmd/sallyport .bin/sallyport
 fi
 if ! xray_is_current; then
 	echo "Building Xray (2 to 3 minutes the first time)"

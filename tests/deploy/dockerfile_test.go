@@ -62,14 +62,20 @@ func all[T any](stage instructions.Stage) []T {
 	return found
 }
 
+// isImage says whether an image is the one of that name, with a digest or without.
+func isImage(image, name string) bool {
+	tag, digest, _ := strings.Cut(image, "@")
+	return tag == name && (digest == "" || regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(digest))
+}
+
 func TestStagesAreMadeOfKnownThings(t *testing.T) {
 	t.Parallel()
 	stages := readDockerfile(t)
-	language := regexp.MustCompile(`(?m)^go (\d+\.\d+)\.\d+$`).FindStringSubmatch(read(t, inRoot("go.mod")))[1]
+	language := regexp.MustCompile(`(?m)^go_version=(\S+)$`).FindStringSubmatch(read(t, inRoot("deploy/programs.sh")))[1]
 	for name, stage := range stages {
 		_, isStage := stages[stage.BaseName]
-		if !isStage && stage.BaseName != "scratch" && stage.BaseName != "golang:"+language+"-alpine" {
-			t.Errorf("%s: from %q, with Go %s in go.mod", name, stage.BaseName, language)
+		if !isStage && stage.BaseName != "scratch" && !isImage(stage.BaseName, "golang:"+language+"-alpine") {
+			t.Errorf("%s: from %q, and Go %s in deploy/programs.sh", name, stage.BaseName, language)
 		}
 		for _, c := range all[*instructions.CopyCommand](stage) {
 			if _, ok := stages[c.From]; !ok {

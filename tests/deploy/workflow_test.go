@@ -1,6 +1,9 @@
 package deploy_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,10 +31,10 @@ type step struct {
 	With, Env       map[string]string
 }
 
-func readWorkflow(t *testing.T) workflow {
+func readWorkflow(t *testing.T, name string) workflow {
 	t.Helper()
 	var w workflow
-	readYAML(t, inRoot(".github/workflows/ci.yml"), &w)
+	readYAML(t, inRoot(".github/workflows/"+name), &w)
 	if len(w.Jobs) == 0 {
 		t.Fatal("the workflow has no jobs")
 	}
@@ -40,8 +43,8 @@ func readWorkflow(t *testing.T) workflow {
 
 func TestWorkflowRunsEverythingForEveryChange(t *testing.T) {
 	t.Parallel()
-	w := readWorkflow(t)
-	for _, event := range []string{"push", "pull_request"} {
+	w := readWorkflow(t, "ci.yml")
+	for _, event := range []string{"push", "pull_request", "schedule"} {
 		if _, ok := w.On[event]; !ok {
 			t.Errorf("it does not run on %s", event)
 		}
@@ -61,7 +64,7 @@ func TestWorkflowRunsEverythingForEveryChange(t *testing.T) {
 
 func TestWorkflowMayOnlyRead(t *testing.T) {
 	t.Parallel()
-	w := readWorkflow(t)
+	w := readWorkflow(t, "ci.yml")
 	if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
 		t.Errorf("permissions are %v", w.Permissions)
 	}
@@ -70,9 +73,113 @@ func TestWorkflowMayOnlyRead(t *testing.T) {
 	}
 }
 
-func TestWorkflowIsPinnedAndBounded(t *testing.T) {
+// TestATagIsReleasedOnceItPasses has a release made of what passes everything, with what
+// the changelog says of it, and the right to do that and no more.
+func TestATagIsReleasedOnceItPasses(t *testing.T) {
 	t.Parallel()
-	w := readWorkflow(t)
+	w := readWorkflow(t, "release.yml")
+	if len(w.Permissions) != 1 || w.Permissions["contents"] != "write" || w.On["push"] == nil || len(w.On) != 1 {
+		t.Errorf("permissions are %v, it runs on %v", w.Permissions, w.On)
+	}
+	var order []string
+	for _, s := range w.Jobs["release"].Steps {
+		for _, word := range []string{"changelog.sh", ".ci/run", "release.sh", "gh release create"} {
+			if strings.Contains(s.Run, word) {
+				order = append(order, word)
+			}
+		}
+	}
+	if strings.Join(order, " ") != "changelog.sh .ci/run release.sh gh release create" {
+		t.Errorf("its steps are %q", order)
+	}
+	said := run(t, exec.CommandContext(t.Context(), inRoot("scripts/changelog.sh"), "Unreleased"))
+	if said == "" {
+		t.Error("the changelog is empty")
+	}
+	if out, err := exec.CommandContext(t.Context(), inRoot("scripts/changelog.sh"), "v999.0.0").CombinedOutput(); err == nil {
+		t.Errorf("a release that the changelog does not know: %s", out)
+	}
+}
+
+// TestTheInstallerPutsTheCloneAtATag runs it in a clone whose tag has an installer of
+// its own, which must be the one that goes on.
+func TestTheInstallerPutsTheCloneAtATag(t *testing.T) {
+	t.Parallel()
+	dir := checkout(t)
+	stub := "#!/bin/bash\necho \"the one of the tag: $*\"\n"
+	current := read(t, inRoot("deploy/install.sh"))
+	git := func(arguments ...string) {
+		command := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=t", "-c", "user.email=t@example.com"}, arguments...)...)
+		command.Dir = dir
+		run(t, command)
+	}
+	install := func(arguments ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), filepath.Join(dir, "deploy/install.sh"), arguments...)
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	for _, version := range []string{stub, current} {
+		write(t, filepath.Join(dir, "deploy/install.sh"), version)
+		if err := os.Chmod(filepath.Join(dir, "deploy/install.sh"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if version == stub {
+			git("init", "--quiet")
+		}
+		git("add", "--all")
+		git("commit", "--quiet", "--message", "x")
+		if version == stub {
+			git("tag", "v1.2.3")
+		}
+	}
+	if out, err := install("--tag", "v9.9.9"); err == nil || !strings.Contains(out, "there is no release v9.9.9") {
+		t.Errorf("a tag that is not there: %v\n%s", err, out)
+	}
+	if out, err := install("--domain", "shop.example.com", "--tag", "v1.2.3", "--no-backup"); err != nil || !strings.Contains(out, "the one of the tag: --domain shop.example.com --no-backup\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestVulnerabilitiesAreLookedForOrItIsSaidThatTheyAreNot runs the script with a database
+// that is there and one that is not.
+func TestVulnerabilitiesAreLookedForOrItIsSaidThatTheyAreNot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "db/index/db.json"), "{}")
+	write(t, filepath.Join(dir, "checker"), "#!/bin/bash\necho \"looked: $*\"\nexit 3\n")
+	if err := os.Chmod(filepath.Join(dir, "checker"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		env    []string
+		fails  bool
+		saying string
+	}{
+		"found":        {[]string{"GOVULNDB=file://" + dir + "/db"}, true, "looked: -db file://" + dir + "/db -C . ./..."},
+		"away":         {[]string{"GOVULNDB=file:///nowhere"}, false, "NOT LOOKED AT"},
+		"away in a CI": {[]string{"GOVULNDB=file:///nowhere", "VULN_REQUIRED=1"}, true, "NOT LOOKED AT"},
+	} {
+		command := exec.CommandContext(t.Context(), inRoot("scripts/vuln.sh"), filepath.Join(dir, "checker"))
+		command.Env = append(os.Environ(), c.env...)
+		out, err := command.CombinedOutput()
+		if (err != nil) != c.fails || !strings.Contains(string(out), c.saying) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	if text := read(t, inRoot(".ci/run")); !strings.Contains(text, "\nstep make vuln\n") {
+		t.Error(".ci/run does not look")
+	}
+}
+
+func TestWorkflowsArePinnedAndBounded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ci.yml", "release.yml"} {
+		isPinnedAndBounded(t, readWorkflow(t, name))
+	}
+}
+
+func isPinnedAndBounded(t *testing.T, w workflow) {
+	t.Helper()
 	if !w.Concurrency.Cancel || w.Concurrency.Group == "" {
 		t.Error("a newer push does not cancel an older run")
 	}
