@@ -9,6 +9,7 @@
 #   COVER_SITE       the web site that the node looks like from outside
 #   BOT_TOKEN        from @BotFather
 #   CRYPTOPAY_TOKEN  from @CryptoBot: Crypto Pay, My Apps, Create App
+#   OPERATOR_CHAT    the number of the Telegram chat that is told what is wrong; may be left out
 set -euo pipefail
 umask 077
 cd "$(dirname "$0")/.."
@@ -66,15 +67,24 @@ node_configuration() {
 	text=$(<deploy/xray.json)
 	text=${text//COVER_SITE/$COVER_SITE}
 	text=${text//PRIVATE_KEY/$(<secrets/node_private_key)}
+	text=${text//OWN_ADDRESS/$(own_address)}
 	printf '%s\n' "${text//SHORT_ID/$(<secrets/node_short_id)}"
 }
 
-# catalogue prints the example with this node in it.
-catalogue() {
+# shop_host prints the name or address of PUBLIC_URL.
+shop_host() {
 	local host=${PUBLIC_URL#https://}
 	host=${host%%/*}
-	host=${host%:*}
-	sed -e "s|^\( *host:\) [^ ]*|\1 $host|" \
+	echo "${host%:*}"
+}
+
+# own_address prints the address of this server that customers are kept from, or one of
+# nobody while its name leads nowhere.
+own_address() { getent ahostsv4 "$(shop_host)" | cut -d ' ' -f 1 | head -n 1 | grep . || echo 192.0.2.1; }
+
+# catalogue prints the example with this node in it.
+catalogue() {
+	sed -e "s|^\( *host:\) [^ ]*|\1 $(shop_host)|" \
 		-e "s|^\( *server_name:\) [^ ]*|\1 $COVER_SITE|" \
 		-e "s|^\( *public_key:\) [^ ]*|\1 $(public_key <secrets/node_private_key)|" \
 		-e "s|^\( *short_id:\) [^ ]*|\1 \"$(<secrets/node_short_id)\"|" \
@@ -97,9 +107,15 @@ ask COVER_SITE '^[a-z0-9-]+(\.[a-z0-9-]+)+$' \
 [[ -s secrets/bot_token ]] || ask BOT_TOKEN '^[0-9]+:[A-Za-z0-9_-]+$' "The bot's token, from @BotFather"
 [[ -s secrets/cryptopay_token ]] || ask CRYPTOPAY_TOKEN '^[0-9]+:[A-Za-z0-9_-]+$' "The token of your app, from @CryptoBot"
 
+OPERATOR_CHAT=$(known OPERATOR_CHAT | grep . || echo "${OPERATOR_CHAT:-}")
+if [[ -z $OPERATOR_CHAT && -t 0 ]]; then
+	read -rp "The number of the Telegram chat that is told what is wrong, such as your own id (may be left empty): " OPERATOR_CHAT
+fi
+[[ $OPERATOR_CHAT =~ ^(-?[1-9][0-9]*)?$ ]] || fail "OPERATOR_CHAT: want the number of a chat"
+
 [[ ! -s .env || -z $(tail -c 1 .env) ]] || echo >>.env # a last line without its end
-for name in PUBLIC_URL COVER_SITE; do
-	if [[ -z $(known "$name") ]]; then
+for name in PUBLIC_URL COVER_SITE OPERATOR_CHAT; do
+	if [[ -z $(known "$name") && -n ${!name} ]]; then
 		printf '%s=%s\n' "$name" "${!name}" >>.env
 		echo "added $name to .env"
 	fi
@@ -114,6 +130,7 @@ chmod 700 secrets
 chmod 755 config
 keep 444 secrets/bot_token printf '%s\n' "${BOT_TOKEN:-}"
 keep 444 secrets/cryptopay_token printf '%s\n' "${CRYPTOPAY_TOKEN:-}"
+keep 444 secrets/alert_token cat secrets/bot_token
 keep 444 secrets/webhook_secret openssl rand -hex 32
 keep 444 secrets/app_key openssl rand -base64 32
 keep 444 secrets/postgres_password openssl rand -hex 24
@@ -123,5 +140,6 @@ keep 400 secrets/node_private_key private_key
 keep 400 secrets/node_short_id openssl rand -hex 8
 keep 444 secrets/xray.json node_configuration
 keep 644 config/catalogue.yaml catalogue
+[[ -z $OPERATOR_CHAT ]] || keep 644 config/alertmanager.yml sed "s/OPERATOR_CHAT$/$OPERATOR_CHAT/" deploy/monitoring/alertmanager.yml
 
 echo "Everything is there. Put your plans, prices and contact into config/catalogue.yaml, then: docker compose up -d --build"

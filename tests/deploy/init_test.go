@@ -32,7 +32,7 @@ func answers() map[string]string {
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, path := range append(files(t, "deploy"), "docker-compose.yml", "catalogue.example.yaml") {
+	for _, path := range append(files(t, "deploy"), "docker-compose.yml", "catalogue.example.yaml", "migrations/schema.txt") {
 		write(t, filepath.Join(dir, path), read(t, inRoot(path)))
 	}
 	return dir
@@ -99,7 +99,7 @@ func TestInitMakesEverythingWithTheRightModes(t *testing.T) {
 		"secrets/node_private_key": 0o400, "secrets/node_short_id": 0o400,
 	}
 	for _, name := range []string{
-		"bot_token", "cryptopay_token", "webhook_secret", "app_key", "postgres_password", "database_url", "grafana_password", "xray.json",
+		"bot_token", "cryptopay_token", "webhook_secret", "app_key", "postgres_password", "database_url", "grafana_password", "alert_token", "xray.json",
 	} {
 		modes["secrets/"+name] = 0o444 // in a folder of its owner's alone
 	}
