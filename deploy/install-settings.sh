@@ -1,6 +1,6 @@
 #!/bin/bash
 # For install.sh: questions, settings, secrets, Xray's configuration, the catalogue. What is
-# there already is never changed.
+# there already is not changed, but for the shop's name or address when another is given.
 # shellcheck disable=SC2034,SC2154 # variables of install.sh
 
 # secret prints a secret: of an earlier run, of the environment, or of whoever sits here.
@@ -32,13 +32,21 @@ ask_all() {
 		echo "  settings of an earlier run are in $settings and are kept"
 		shop_port=$(sed -n 's/.*:\([0-9]*\)$/\1/p' <<<"$url")
 		shop_port=${shop_port:-443}
-		domain=$(sed 's,^https://,,; s,:[0-9]*$,,' <<<"$url")
-		if [[ $domain =~ ^[0-9.]+$ ]]; then
-			address=$domain domain=''
+		old_host=$(sed 's,^https://,,; s,:[0-9]*$,,' <<<"$url")
+		if [[ -z $domain$address ]]; then
+			if [[ $old_host =~ ^[0-9.]+$ ]]; then address=$old_host; else domain=$old_host; fi
+		elif [[ ${domain:-$address} != "$old_host" ]]; then
+			moves=yes
+			echo "  the shop moves from $old_host to ${domain:-$address}"
 		fi
 		vpn_port=$(xray_port)
 	elif [[ -z $domain && -t 0 && -z $address ]]; then
 		read -rp "  The shop's domain (nothing, to use the IP address): " domain
+	fi
+	if [[ -z $cover && ! -e $etc/xray.json ]]; then
+		[[ -t 0 ]] || die "--cover: want the web site that the node looks like, such as www.example.com: best one near the server that nobody else here uses"
+		echo "  To strangers the node looks like another web site: choose one near the server, with TLS 1.3 and HTTP/2."
+		until [[ $cover =~ ^[A-Za-z0-9.-]+(:[0-9]+)?$ ]]; do read -rp "  The web site's name, such as www.example.com: " cover; done
 	fi
 	if [[ -z $support && -t 0 && ! -e $etc/catalogue.yaml ]]; then
 		read -rp "  Whom customers may ask, such as @name: " support
@@ -85,6 +93,13 @@ setting() {
 	fi
 }
 
+# change sets NAME=VALUE in the settings, whatever NAME was.
+change() {
+	sed -i "/^${1%%=*}=/d" "$settings"
+	printf '%s\n' "$1" >>"$settings"
+	restart_shop=yes
+}
+
 write_settings() {
 	step "Writing the settings"
 	keep bot_token "$bot_token"
@@ -109,6 +124,10 @@ write_settings() {
 		setting "$database_setting"
 	fi
 	setting "CATALOGUE=$etc/catalogue.yaml"
+	if [[ $moves == yes ]]; then
+		change "PUBLIC_URL=https://$host$suffix"
+		if [[ -n $domain ]]; then change "TLS=acme"; else change "TLS=selfsigned"; fi
+	fi
 	setting "PUBLIC_URL=https://$host$suffix"
 	setting "LISTEN=:$shop_port"
 	setting "TLS_DIR=/var/lib/sallyport/tls"
@@ -157,15 +176,34 @@ write_xray() {
 		text=${text/'"port": 443'/'"port": '$vpn_port}
 		text=${text/COVER_SITE:443/$target} text=${text/COVER_SITE/${target%:*}}
 		text=${text/PRIVATE_KEY/$key} text=${text/SHORT_ID/$short}
+		text=${text/OWN_ADDRESS/192.0.2.1}
 		(umask 077 && printf '%s\n' "$text" >"$etc/xray.json.new")
 		mv "$etc/xray.json.new" "$etc/xray.json"
 		echo "  $etc/xray.json, with new keys"
 		restart_xray=yes
 	fi
+	block_own
 	chown xray:root "$etc/xray.json"
 	chmod 0400 "$etc/xray.json"
 	vpn_port=$(xray_port)
 	/usr/local/bin/sallyport-xray run -test -c "$etc/xray.json" >/dev/null || die "Xray does not take $etc/xray.json"
+}
+
+# block_own keeps customers from what listens on this server's public address alone, which
+# no firewall sees when it comes from here. It may be another server's configuration.
+block_own() {
+	local own line
+	own=$({
+		echo "$address"
+		getent ahostsv4 "${domain:-localhost}" | cut -d ' ' -f 1
+		ip -o address show scope global | awk '$2 != "lo" {sub("/.*", "", $4); print $4}'
+	} | grep -v '^127\.' | grep . | sort -u | sed 's/.*/"&"/' | paste -s -d , | sed 's/,/, /g')
+	line="{\"ruleTag\": \"own\", \"outboundTag\": \"block\", \"ip\": [$own]},"
+	if [[ -n $own ]] && grep -q '"ruleTag": "own"' "$etc/xray.json" && ! grep -qF "$line" "$etc/xray.json"; then
+		(umask 077 && sed "s|{\"ruleTag\": \"own\".*|$line|" "$etc/xray.json" >"$etc/xray.json.new")
+		mv "$etc/xray.json.new" "$etc/xray.json"
+		restart_xray=yes
+	fi
 }
 
 # check_cover warns if the cover site does not speak TLS 1.3.
@@ -196,6 +234,11 @@ nodes:
 TEXT
 		mv "$file" "$etc/catalogue.yaml"
 		echo "  $etc/catalogue.yaml, with the plans and prices of the example"
+		restart_shop=yes
+	fi
+	if [[ $moves == yes ]]; then
+		sed -i "s|^\( *-\{0,1\} *host: *\)\"\{0,1\}${old_host//./\\.}\"\{0,1\}\( .*\)\{0,1\}$|\1${domain:-$address}\2|" "$etc/catalogue.yaml"
+		echo "  $etc/catalogue.yaml: nodes at $old_host are at ${domain:-$address} now; customers copy their key again"
 		restart_shop=yes
 	fi
 	chown root:sallyport "$etc/catalogue.yaml"

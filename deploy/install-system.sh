@@ -72,6 +72,9 @@ make_users() {
 	install -d -m 0755 "$etc"
 	install -d -m 0750 -o root -g sallyport "$etc/secrets"
 	install -d -m 0700 -o sallyport -g sallyport /var/lib/sallyport
+	# What a backup of another server brought belongs to the numbers of users there.
+	chown -R --no-dereference sallyport:sallyport /var/lib/sallyport
+	chown -R --no-dereference root:sallyport "$etc/secrets"
 	install -d -m 0700 /var/backups/sallyport
 }
 
@@ -99,4 +102,48 @@ make_database() {
 		as_postgres createdb --owner sallyport --template template0 --encoding UTF8 --locale C.UTF-8 sallyport
 	database_setting="DATABASE_URL=postgres://sallyport@/sallyport?host=/var/run/postgresql&port=$port"
 	echo "  PostgreSQL $version, role and database sallyport, no password: the shop's user alone is let in"
+}
+
+# check_clients sees, with a database elsewhere, that it can be backed up from here: that
+# takes PostgreSQL's programs of its own version or a later one.
+check_clients() {
+	if [[ -z $database ]]; then
+		return
+	fi
+	step "Looking at the database"
+	local said major
+	said=$(bash -euo pipefail -c '
+		die() { echo "$*"; exit 1; }
+		. deploy/database.sh
+		connect
+		echo "PostgreSQL $server"
+		fit_to_dump' 2>&1) && {
+		echo "  $said"
+		return
+	}
+	major=$(sed -n 's/^PostgreSQL \([0-9]*\)$/\1/p' <<<"$said")
+	if [[ -n $major && -n $(apt-cache policy "postgresql-client-$major" 2>/dev/null) ]] &&
+		scripts/install-packages.sh "postgresql-client-$major" "postgresql-client-$major" >>/var/log/sallyport-install.log 2>&1; then
+		echo "  PostgreSQL $major; installed: postgresql-client-$major"
+		return
+	fi
+	warn "no backups can be made: $(tail -n 1 <<<"$said")"
+}
+
+# let_resolve lets Xray ask the name servers of this machine that its unit keeps it from: it
+# may talk to no address that is private, so that no customer does through it.
+let_resolve() {
+	local server text='' folder=/etc/systemd/system/sallyport-xray.service.d
+	while read -r server; do
+		case $server in
+		127.0.0.53 | 10.* | 192.168.* | 169.254.* | 172.1[6-9].* | 172.2[0-9].* | 172.3[01].* | 100.* | f[cd]*) ;;
+		127.* | ::1) warn "the name server $server is this machine, so customers may reach what listens on it; systemd-resolved (127.0.0.53) keeps it apart" ;;
+		*) continue ;;
+		esac
+		text+="IPAddressAllow=$server"$'\n'
+	done < <(sed -n 's/^nameserver  *\([0-9a-f.:]*\).*/\1/p' /etc/resolv.conf 2>/dev/null)
+	install -d "$folder"
+	printf '[Service]\n%s' "$text" >"$folder/resolvers.conf.made"
+	if put "$folder/resolvers.conf.made" "$folder/resolvers.conf" 0644 root:root; then restart_xray=yes; fi
+	rm "$folder/resolvers.conf.made"
 }

@@ -11,13 +11,17 @@ Asks for what it needs when there is a terminal. Otherwise:
 
   --domain NAME         the shop's public name; without one, its address is used
   --address IP          the server's public IPv4 address; by default it is found
+                        A shop that is there already is moved to a name or an address that
+                        is another: Telegram delivers there, and customers connect there.
   --shop-port PORT      where Telegram delivers: 443, 80, 88 or 8443 (default 8443)
   --vpn-port PORT       where customers connect (default 443)
-  --cover NAME[:PORT]   the web site that REALITY shows to strangers; it must speak TLS 1.3
-                        (default www.microsoft.com)
+  --cover NAME[:PORT]   the web site that REALITY shows to strangers: it must speak TLS 1.3
+                        and HTTP/2, and best stands near the server
   --support CONTACT     whom customers may ask, such as @name
   --email ADDRESS       where the certificates' CA may write to
   --restore FILE        put a backup of the database back before the shop starts
+  --no-backup           update though no backup can be made
+  --tag TAG             install that release: the clone is put at the tag first
   --set NAME=VALUE      any other setting that is no secret, such as TIMEZONE=Europe/Moscow
 
 Secrets come from the environment, never from the command line: BOT_TOKEN, CRYPTOPAY_TOKEN,
@@ -27,8 +31,8 @@ TEXT
 }
 
 readonly etc=/etc/sallyport settings=/etc/sallyport/sallyport.env
-domain='' address='' shop_port=8443 vpn_port=443 cover=www.microsoft.com support='' email='' restore='' more=()
-restart_shop=no restart_xray=no
+domain='' address='' shop_port=8443 vpn_port=443 cover='' support='' email='' restore='' backup=yes tag='' more=()
+restart_shop=no restart_xray=no moves=no old_host=''
 
 # shellcheck source-path=SCRIPTDIR source=install-system.sh
 . deploy/install-system.sh
@@ -51,7 +55,11 @@ parse() {
 			usage
 			exit
 			;;
-		--domain | --address | --shop-port | --vpn-port | --cover | --support | --email | --restore | --set)
+		--no-backup)
+			backup=no
+			shift
+			;;
+		--domain | --address | --shop-port | --vpn-port | --cover | --support | --email | --restore | --tag | --set)
 			(($# > 1)) || die "$1 wants a value"
 			case $1 in
 			--domain) domain=$2 ;;
@@ -62,6 +70,7 @@ parse() {
 			--support) support=$2 ;;
 			--email) email=$2 ;;
 			--restore) restore=$(readlink -f "$2") ;;
+			--tag) tag=$2 ;;
 			--set) more+=("$2") ;;
 			esac
 			shift 2
@@ -81,7 +90,26 @@ parse() {
 	[[ -z $domain || $domain =~ ^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$ ]] || die "--domain: want a name such as shop.example.com"
 	[[ -z $address || $address =~ ^[0-9]+(\.[0-9]+){3}$ ]] || die "--address: want an IPv4 address"
 	[[ -z $restore || -f $restore ]] || die "--restore: there is no such file"
-	[[ $cover =~ ^[A-Za-z0-9.-]+(:[0-9]+)?$ ]] || die "--cover: want a name such as www.example.com"
+	[[ -z $cover || $cover =~ ^[A-Za-z0-9.-]+(:[0-9]+)?$ ]] || die "--cover: want a name such as www.example.com"
+}
+
+# go_to puts the clone at a release and begins anew with what lies there, with the options
+# but that one. The programs of each tag are built by its own installer.
+go_to() {
+	local rest=()
+	git -c safe.directory='*' fetch --quiet --tags || warn "no newer tags could be fetched"
+	git -c safe.directory='*' rev-parse --quiet --verify "refs/tags/$tag^{commit}" >/dev/null || die "--tag: there is no release $tag; git tag lists them"
+	[[ -z $(git -c safe.directory='*' status --porcelain --untracked-files=no) ]] || die "--tag: the clone has changes of your own: git stash keeps them"
+	git -c safe.directory='*' checkout --quiet --detach "refs/tags/$tag"
+	while (($# > 0)); do
+		if [[ $1 == --tag ]]; then
+			shift 2
+		else
+			rest+=("$1")
+			shift
+		fi
+	done
+	exec deploy/install.sh "${rest[@]}"
 }
 
 # known prints the value that a setting has since an earlier run.
@@ -106,8 +134,11 @@ get_programs() {
 	step "Getting the programs"
 	deploy/programs.sh 2>&1 | sed 's/^/  /'
 	if [[ -e /usr/local/bin/sallyport ]] && ! cmp -s .bin/sallyport /usr/local/bin/sallyport; then
-		echo "  a backup before the update"
-		/usr/local/sbin/sallyport-backup | sed 's/^/  /'
+		if [[ $backup == yes && -z $restore ]]; then
+			echo "  a backup before the update"
+			/usr/local/sbin/sallyport-backup | sed 's/^/  /' ||
+				die "no backup could be made, so nothing was updated; with --no-backup it is done without one"
+		fi
 		cp -p /usr/local/bin/sallyport /usr/local/bin/sallyport.previous
 	fi
 	if put .bin/sallyport /usr/local/bin/sallyport 0755 root:root; then restart_shop=yes; fi
@@ -117,8 +148,18 @@ get_programs() {
 	for script in backup.sh database.sh restore.sh; do
 		put "deploy/$script" "/usr/local/lib/sallyport/$script" 0755 root:root || true
 	done
+	put migrations/schema.txt /usr/local/lib/sallyport/schema.txt 0644 root:root || true
 	ln -sfn /usr/local/lib/sallyport/backup.sh /usr/local/sbin/sallyport-backup
 	ln -sfn /usr/local/lib/sallyport/restore.sh /usr/local/sbin/sallyport-restore
+}
+
+# hold_shop stops the shop before the database is made that is to be restored into: it must
+# not find it empty. If the installation does not come to its end, a shop that ran runs again.
+hold_shop() {
+	if [[ -n $restore ]] && systemctl --quiet is-active sallyport.service; then
+		trap 'systemctl start sallyport.service' EXIT
+		systemctl stop sallyport.service
+	fi
 }
 
 start_services() {
@@ -132,12 +173,14 @@ start_services() {
 			esac
 		fi
 	done
+	let_resolve
 	systemctl daemon-reload
 	systemctl enable --quiet sallyport-xray.service sallyport.service sallyport-backup.timer
 	systemctl start sallyport-backup.timer
 	start_one sallyport-xray "$restart_xray"
 	if [[ -n $restore ]]; then
 		sallyport-restore "$restore" --yes | sed 's/^/  /'
+		trap - EXIT
 	else
 		start_one sallyport "$restart_shop"
 	fi
@@ -180,6 +223,14 @@ look() {
 	systemctl --quiet is-active sallyport.service || die "the shop does not run: journalctl -u sallyport"
 }
 
+# first_backup shows on the first day that backups can be made, and has the shop expect them.
+first_backup() {
+	if [[ $backup == yes && -z $(find /var/backups/sallyport -name '*.dump' -print -quit) ]]; then
+		step "Making the first backup"
+		systemctl start sallyport-backup.service || warn "it failed: journalctl -u sallyport-backup"
+	fi
+}
+
 next_steps() {
 	local url
 	url=$(known PUBLIC_URL)
@@ -204,6 +255,7 @@ TEXT
 }
 
 parse "$@"
+[[ -z $tag ]] || go_to "$@"
 [[ $(id -u) == 0 ]] || die "must be run as root"
 umask 022
 ask_all
@@ -211,13 +263,14 @@ find_address
 check_system
 install_packages
 make_users
-# The shop must not find the empty database that is to be restored into.
-[[ -z $restore ]] || systemctl stop sallyport.service 2>/dev/null || true
-make_database
 get_programs
+hold_shop
+make_database
 write_settings
+check_clients
 write_xray
 write_catalogue
 start_services
 look
+first_backup
 next_steps

@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,6 +54,7 @@ type loss struct{ files, program, books, secrets string }
 func recovered(t *testing.T, m *machine, o *outside, link string) loss {
 	t.Helper()
 	before := m.books()
+	m.do("rm /var/backups/sallyport/*") // the installer's first one
 	made := m.do(command(t, "### Make one now"))
 	if mode := m.do("stat -c '%a %U' /var/backups/sallyport /var/backups/sallyport/*"); mode != "700 root\n600 root\n600 root\n" {
 		t.Errorf("modes of the backup: %s", mode)
@@ -72,10 +74,12 @@ func recovered(t *testing.T, m *machine, o *outside, link string) loss {
 	m.unchanged(before)
 	o.connects(link)
 
-	m.do("systemctl start sallyport-backup.service && KEEP=2 sallyport-backup")
-	if kept := strings.Fields(m.do("cd /var/backups/sallyport && ls")); len(kept) != 4 {
-		t.Errorf("two backups are to be kept: %v", kept)
+	m.do("cd /var/backups/sallyport && touch $(date -u -d '13 days ago' +%Y%m%dT000000Z).dump 20250101T000000Z.dump 20250101T000000Z.etc.tar.gz")
+	m.do("systemctl start sallyport-backup.service")
+	if kept := m.do("cd /var/backups/sallyport && ls"); strings.Contains(kept, "20250101") || strings.Count(kept, "T000000Z.dump") != 1 {
+		t.Errorf("those of 14 days are to be kept, and no older ones:\n%s", kept)
 	}
+	told(t, m)
 	if timer := m.do("systemctl is-enabled sallyport-backup.timer; systemctl is-active sallyport-backup.timer"); timer != "enabled\nactive\n" {
 		t.Errorf("the timer is %s", timer)
 	}
@@ -94,11 +98,20 @@ func restored(t *testing.T, m *machine, o *outside, before string) {
 	m.well()
 	m.unchanged(before)
 
-	m.do(`head -c 20000 /root/first.dump >/root/half.dump`)
-	if out, err := m.try(nil, "sallyport-restore /root/half.dump --yes"); err == nil {
-		t.Errorf("half a backup was restored: %s", out)
+	running := m.do("systemctl show --property=MainPID sallyport")
+	m.do(`head -c $(($(wc -c </root/first.dump) - 1000)) /root/first.dump >/root/half.dump`)
+	if out, err := m.try(nil, "sallyport-restore /root/half.dump --yes"); err == nil || !strings.Contains(out, "it cannot be read to its end") {
+		t.Errorf("half a backup was restored: %v, %s", err, out)
 	}
-	m.do("systemctl start sallyport")
+	if now := m.do("systemctl show --property=MainPID sallyport"); now != running {
+		t.Error("the shop was stopped for a backup that cannot be restored")
+	}
+	m.do("systemd-run --quiet --unit holder --uid sallyport psql --dbname sallyport --command 'SELECT pg_sleep(600)'")
+	if out, err := m.try(nil, "sallyport-restore /root/first.dump --yes"); err == nil || !strings.Contains(out, "others are connected") {
+		t.Errorf("restored beside others: %v, %s", err, out)
+	}
+	m.do("systemctl is-active sallyport")
+	m.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
 	m.well()
 	m.unchanged(before)
 
@@ -115,6 +128,7 @@ func upgraded(t *testing.T, m *machine, o *outside, link string) {
 	if !strings.Contains(command(t, "## Upgrade"), "git pull\ndeploy/install.sh\n") {
 		t.Fatal("the upgrade is documented otherwise")
 	}
+	m.do(command(t, "### Try an update on a copy"))
 	said := m.install(o, "")
 	if version := m.do("sallyport version"); version != "sallyport the-next-one\n" || !strings.Contains(said, "a backup before the update") {
 		t.Errorf("%s after\n%s", version, said)
@@ -133,10 +147,11 @@ func upgraded(t *testing.T, m *machine, o *outside, link string) {
 // works; then it becomes a server without a name.
 func moved(t *testing.T, o *outside, link string, left loss) {
 	t.Helper()
-	m := newMachine(t)
+	m := newestMachine(t)
 	must(t, os.WriteFile(filepath.Join(m.root, "etc/ssl/ca.pem"), []byte(o.directoryRoot), 0o644))
 	m.host("bash", "-c", `cp "$0"/* "$1"`, left.files, filepath.Join(m.root, "root"))
 	m.host("cp", left.program, filepath.Join(m.root, clone, ".bin", "sallyport"))
+	m.do("useradd --system filler && useradd --system another") // here the same users have other numbers
 	began := time.Now()
 	if out := m.do(command(t, "### A new server")); !strings.Contains(out, "The programs in .bin are current") {
 		t.Errorf("what was built already was not used:\n%s", out)
@@ -166,4 +181,34 @@ func nameless(t *testing.T, m *machine, o *outside) {
 	m.well()
 	o.connects(o.buys(9)) // Crypto Pay calls nobody: the payment is found by asking
 	o.delivered("https://"+serverAddress, true)
+	m.do("rm /root/*.dump /root/*.etc.tar.gz && sallyport-backup && cp $(ls /var/backups/sallyport/*.dump | tail -n 1) $(ls /var/backups/sallyport/*.etc.tar.gz | tail -n 1) /root")
+	before := m.books()
+	m.do("systemctl stop sallyport sallyport-xray && rm -rf /etc/sallyport /var/lib/sallyport && cd / && runuser -u postgres -- dropdb sallyport")
+	m.do(command(t, "### A new server without a name"))
+	m.well()
+	m.unchanged(before)
+	o.delivered("https://"+laterAddress, true)
+	link := o.buys(10)
+	if !strings.Contains(link, "@"+laterAddress+":8443") {
+		t.Errorf("after the move customers are given %s", link)
+	}
+	o.connects(link)
+}
+
+// told: a backup that fails is told, by the next look, and so is that it is mended.
+func told(t *testing.T, m *machine) {
+	t.Helper()
+	m.do("mv /var/backups/sallyport /root/kept && touch /var/backups/sallyport")
+	if out, err := m.try(nil, "systemctl start sallyport-backup.service"); err == nil {
+		t.Errorf("a backup is made where there is no folder: %s", out)
+	}
+	until(t, "the shop to tell that the backup failed", answerLimit, func() error {
+		report, _ := m.try(nil, "cd /etc/sallyport && runuser -u sallyport -- sallyport health")
+		if !strings.Contains(report, "backup_failed") || !strings.Contains(report, "could not make a folder") {
+			return errors.New(report)
+		}
+		return nil
+	})
+	m.do("rm /var/backups/sallyport && mv /root/kept /var/backups/sallyport && systemctl start sallyport-backup.service")
+	m.well()
 }

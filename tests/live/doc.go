@@ -5,6 +5,6 @@
 // any of this.
 //
 // It must be root, on Linux with cgroup v2 somewhere and apt-get. The bare system is made
-// by debootstrap once for each machine and kept in the user's cache directory; that, and
+// by debootstrap once for each machine and kept in the user's cache directory; those, and
 // the Go toolchain that the installer fetches, are all that is downloaded.
 package live

@@ -12,23 +12,23 @@ import (
 
 // installs runs the installer, with secrets in the environment and the outside of the
 // test in place of the real one.
-func (m *machine) installs(o *outside, options string) (string, error) {
+func (m *machine) installs(o *outside, options string, env ...string) (string, error) {
 	m.t.Helper()
-	return m.try([]string{
-		"BOT_TOKEN=" + botToken, "CRYPTOPAY_TOKEN=" + cryptoPayToken,
-		"GOPROXY=file://" + fetchedModules, "GOCACHE=" + builtPackages, "GOFLAGS=-modcacherw",
-	}, "deploy/install.sh "+options+
+	return m.try(append(env,
+		"BOT_TOKEN="+botToken, "CRYPTOPAY_TOKEN="+cryptoPayToken,
+		"GOPROXY=file://"+fetchedModules, "GOCACHE="+builtPackages, "GOFLAGS=-modcacherw",
+	), "deploy/install.sh "+options+
 		" --cover "+o.cover+" --support @sallyport_support"+
 		" --set TELEGRAM_API="+o.telegramAPI+" --set CRYPTOPAY_API="+o.cryptoPayAPI+
 		" --set ACME_CA="+o.directory+" --set ACME_CA_ROOTS=/etc/ssl/ca.pem --set TIMEZONE=Europe/Moscow")
 }
 
 // install installs and returns what the installer said.
-func (m *machine) install(o *outside, options string) string {
+func (m *machine) install(o *outside, options string, env ...string) string {
 	m.t.Helper()
 	must(m.t, os.WriteFile(filepath.Join(m.root, "etc/ssl/ca.pem"), []byte(o.directoryRoot), 0o644))
 	began := time.Now()
-	said, err := m.installs(o, options)
+	said, err := m.installs(o, options, env...)
 	if err != nil {
 		m.t.Fatalf("the installer failed: %v\n%s", err, said)
 	}
@@ -81,6 +81,7 @@ func TestABareServerBecomesALiveShop(t *testing.T) {
 	again(t, m, o, link)
 	hardened(t, m)
 	killed(t, m, o, link)
+	rebound(t, m, link)
 	lost := recovered(t, m, o, link)
 	upgraded(t, m, o, link)
 	m.boot.Kill()
@@ -103,7 +104,7 @@ func again(t *testing.T, m *machine, o *outside, link string) {
 	t.Helper()
 	pids := "systemctl show --property=MainPID sallyport sallyport-xray"
 	before, running := m.state(), m.do(pids)
-	m.install(o, "--domain other.example.test --support @somebody_else")
+	m.install(o, "--domain "+domain+" --support @somebody_else")
 	if after := m.state(); after != before {
 		t.Errorf("a second run changed\n%s\nto\n%s", before, after)
 	}

@@ -31,16 +31,36 @@ const (
 type machine struct {
 	t    *testing.T
 	root string
-	pid  int // of systemd, as we see it
+	pid  int    // of systemd, as we see it
+	psql string // what asks the shop's database
 	boot *process.Process
 }
 
-// newMachine boots a bare system with a clone of this project in it.
+// newMachine boots a bare system, of the release that this machine runs, with a clone of
+// this project in it.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
+	return newMachineOf(t, os.Getenv(archiveVariable))
+}
+
+// newestMachine boots a bare system of the newest release that there is here, whose
+// PostgreSQL may be newer.
+func newestMachine(t *testing.T) *machine {
+	t.Helper()
+	ours, other, err := releases()
+	must(t, err)
+	if other > ours { // releases are named by the alphabet
+		return newMachineOf(t, os.Getenv(otherVariable))
+	}
+	return newMachine(t)
+}
+
+// newMachineOf boots the bare system of an archive.
+func newMachineOf(t *testing.T, archive string) *machine {
+	t.Helper()
 	began := time.Now()
-	m := &machine{t: t, root: filepath.Join(t.TempDir(), "root")}
-	m.unpack()
+	m := &machine{t: t, root: filepath.Join(t.TempDir(), "root"), psql: "runuser -u sallyport -- psql"}
+	m.unpack(archive)
 	log := &process.Tail{}
 	group, err := os.MkdirTemp(os.Getenv(insideVariable), "machine-")
 	if err != nil {
@@ -74,12 +94,12 @@ func newMachine(t *testing.T) *machine {
 }
 
 // unpack makes the machine's disk.
-func (m *machine) unpack() {
+func (m *machine) unpack(archive string) {
 	m.t.Helper()
 	if err := os.Mkdir(m.root, 0o755); err != nil {
 		m.t.Fatal(err)
 	}
-	m.host("tar", "-C", m.root, "-xf", os.Getenv(archiveVariable))
+	m.host("tar", "-C", m.root, "-xf", archive)
 	for _, file := range []string{"etc/hosts", "etc/hostname"} {
 		if err := os.WriteFile(filepath.Join(m.root, file), []byte(hosts), 0o644); err != nil {
 			m.t.Fatal(err)
@@ -160,10 +180,10 @@ func (m *machine) do(script string) string {
 	return out
 }
 
-// query asks the machine's database as the shop.
+// query asks the database.
 func (m *machine) query(sql string) string {
 	m.t.Helper()
-	return m.do("cd / && runuser -u sallyport -- psql -XAtq --set ON_ERROR_STOP=1 <<'SQL'\n" + sql + "\nSQL")
+	return m.do("cd / && " + m.psql + " -XAtq --set ON_ERROR_STOP=1 <<'SQL'\n" + sql + "\nSQL")
 }
 
 // state is a digest of all settings, keys and certificates.

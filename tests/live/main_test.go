@@ -108,11 +108,11 @@ func settle() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep our mounts to ourselves: %w", err)
 	}
-	for _, arguments := range [][]string{
-		{"link", "set", "lo", "up"},
-		{"address", "add", serverAddress + "/32", "dev", "lo"},
-		{"address", "add", internetAddress + "/32", "dev", "lo"},
-	} {
+	commands := [][]string{{"link", "set", "lo", "up"}}
+	for _, address := range []string{serverAddress, laterAddress, internetAddress, coverAddress} {
+		commands = append(commands, []string{"address", "add", address + "/32", "dev", "lo"})
+	}
+	for _, arguments := range commands {
 		if out, err := exec.Command("ip", arguments...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(arguments, " "), err, out)
 		}

@@ -33,11 +33,13 @@ import (
 
 const (
 	serverAddress   = "203.0.113.1"
+	laterAddress    = "203.0.113.2" // where a server without a name moves
 	internetAddress = "203.0.113.10"
+	coverAddress    = "203.0.113.20"
 	internetPage    = internetAddress + ":8000"
 	domain          = "shop.example.test"
 	coverName       = "cover.example.test"
-	hosts           = "127.0.0.1 localhost\n" + serverAddress + " " + domain + "\n127.0.0.1 " + coverName + "\n"
+	hosts           = "127.0.0.1 localhost\n" + serverAddress + " " + domain + "\n" + coverAddress + " " + coverName + "\n"
 
 	botToken       = "123456:AAHnotarealtokenbutlongenough000000"
 	cryptoPayToken = "777:AAnotarealtokeneither"
@@ -64,7 +66,7 @@ func newOutside(t *testing.T) *outside {
 	o := &outside{t: t}
 	o.issued = o.startCA()
 	o.openAccounts()
-	cover := httptest.NewUnstartedServer(http.NotFoundHandler())
+	cover := o.serverAt(coverAddress+":0", http.NotFoundHandler())
 	cover.TLS = &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
 	cover.Config.ErrorLog = log.New(io.Discard, "", 0) // strangers break off handshakes
 	cover.StartTLS()
@@ -99,17 +101,22 @@ func serve(t *testing.T, s *httptest.Server) string {
 // startInternet serves a page at an address that only the tunnel is asked for.
 func (o *outside) startInternet() {
 	o.t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(o.t.Context(), "tcp", internetPage)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	page := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	page := o.serverAt(internetPage, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, greeting)
 	}))
-	_ = page.Listener.Close()
-	page.Listener = listener
 	page.Start()
 	o.t.Cleanup(page.Close)
+}
+
+// serverAt is a server that is not started yet, at an address.
+func (o *outside) serverAt(address string, handler http.Handler) *httptest.Server {
+	o.t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(o.t.Context(), "tcp", address)
+	must(o.t, err)
+	server := httptest.NewUnstartedServer(handler)
+	_ = server.Listener.Close()
+	server.Listener = listener
+	return server
 }
 
 // startCA starts Pebble, which finds every name at the server's address, and returns what

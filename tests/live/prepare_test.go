@@ -16,14 +16,23 @@ import (
 
 // What the first process prepares for the second is told by the environment.
 const (
-	archiveVariable = "SALLYPORT_LIVE_ROOT"  // the bare system
+	archiveVariable = "SALLYPORT_LIVE_ROOT"  // the bare system, of the release that this machine runs
+	otherVariable   = "SALLYPORT_LIVE_OTHER" // one of a release with another PostgreSQL
 	modulesVariable = "SALLYPORT_LIVE_PROXY" // a module proxy, as a directory
 	buildVariable   = "SALLYPORT_LIVE_BUILD" // Go's build cache
 )
 
 // prepare makes or finds everything that has to come from outside.
 func prepare(ctx context.Context) error {
-	archive, err := bareSystem(ctx)
+	ours, other, err := releases()
+	if err != nil {
+		return err
+	}
+	archive, err := bareSystem(ctx, ours)
+	if err != nil {
+		return err
+	}
+	otherArchive, err := bareSystem(ctx, other)
 	if err != nil {
 		return err
 	}
@@ -37,14 +46,34 @@ func prepare(ctx context.Context) error {
 	}
 	return errors.Join(
 		os.Setenv(archiveVariable, archive),
+		os.Setenv(otherVariable, otherArchive),
 		os.Setenv(modulesVariable, filepath.Join(env.GOMODCACHE, "cache", "download")),
 		os.Setenv(buildVariable, env.GOCACHE),
 	)
 }
 
-// bareSystem returns the archive of the bare system, which is made when there is none
-// or the recipe is another.
-func bareSystem(ctx context.Context) (string, error) {
+// releases returns the release that this machine runs, and its neighbour, which has
+// another PostgreSQL.
+func releases() (ours, other string, err error) {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "", "", fmt.Errorf("which system this is: %w", err)
+	}
+	found := regexp.MustCompile(`(?m)^VERSION_CODENAME=(\w+)$`).FindSubmatch(text)
+	if found == nil {
+		return "", "", errors.New("/etc/os-release names no release")
+	}
+	ours = string(found[1])
+	other, known := map[string]string{"bookworm": "trixie", "trixie": "bookworm", "jammy": "noble", "noble": "jammy"}[ours]
+	if !known {
+		return "", "", fmt.Errorf("%s is none of the systems that the installer is for", ours)
+	}
+	return ours, other, nil
+}
+
+// bareSystem returns the archive of a release's bare system, which is made when there is
+// none or the recipe is another.
+func bareSystem(ctx context.Context, release string) (string, error) {
 	recipe, err := os.ReadFile("testdata/root.sh")
 	if err != nil {
 		return "", fmt.Errorf("the bare system's recipe: %w", err)
@@ -57,13 +86,13 @@ func bareSystem(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("where to keep the bare system: %w", err)
 	}
-	archive := filepath.Join(dir, fmt.Sprintf("bare-%.8x.tar", sha256.Sum256(recipe)))
+	archive := filepath.Join(dir, fmt.Sprintf("bare-%s-%.8x.tar", release, sha256.Sum256(recipe)))
 	if _, err := os.Stat(archive); err == nil {
 		return archive, nil
 	}
-	progress("making a bare system (1 to 2 minutes, once for this machine)")
+	progress("making a bare %s (1 to 2 minutes, once for this machine)", release)
 	began := time.Now()
-	command := exec.CommandContext(ctx, "testdata/root.sh", archive)
+	command := exec.CommandContext(ctx, "testdata/root.sh", release, archive)
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
 		return "", fmt.Errorf("make the bare system: %w", err)

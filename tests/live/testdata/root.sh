@@ -1,22 +1,23 @@
 #!/bin/bash
-# Makes the bare system: Debian or Ubuntu, as on this machine, with systemd and nothing of
-# what the installer installs; but the packages for that lie ready to be installed without
-# a network. Usage: root.sh ARCHIVE    (a tar archive, made whole or not at all)
+# Makes a bare system: Debian or Ubuntu, as on this machine or of another release, with
+# systemd and nothing of what the installer installs; but the packages for that lie ready to
+# be installed without a network. Usage: root.sh RELEASE ARCHIVE
+# (a tar archive, made whole or not at all)
 set -euo pipefail
 
-archive=$1
+release=$1 archive=$2
 exec 9>"${archive%/*}/lock" # somebody else may be at it
 flock 9
 [[ ! -e $archive ]] || exit 0
-rm -rf "${archive%/*}"/{root.*,bare-*.tar}
+rm -rf "${archive%/*}"/root.* "${archive%/*}/bare-$release"-*.tar
 work=$(mktemp -d "${archive%/*}/root.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+ours=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 # The mirror that this machine itself uses, if it is one that debootstrap can use.
 # shellcheck disable=SC2016 # what is in single quotes is for others to expand
 mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-	awk -v release="$release" '$2 == release && $3 == "main" && $1 ~ /^https?:/ {print $1; exit}')
+	awk -v release="$ours" '$2 == release && $3 == "main" && $1 ~ /^https?:/ {print $1; exit}')
 
 if ! command -v debootstrap >/dev/null; then
 	apt-get -qq update
