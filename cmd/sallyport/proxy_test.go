@@ -261,7 +261,7 @@ func TestDoctorSaysWhichProxyIsUsed(t *testing.T) {
 		t.Error("it went another way")
 	}
 	k.env = []string{"TELEGRAM_PROXY=" + string(proxyAt("socks5", good, "wrong-"+proxyPassword))}
-	k.want(map[string]string{"telegram": fails, "webhook": warns}, "telegram", ", by the SOCKS5 proxy "+good+": ", "TELEGRAM_PROXY")
+	k.want(map[string]string{"telegram": fails, "webhook": warns, "operator": warns}, "telegram", ", by the SOCKS5 proxy "+good+": ", "TELEGRAM_PROXY")
 	report, _ := k.examine()
 	for _, c := range report.Checks {
 		for _, password := range passwords() {
