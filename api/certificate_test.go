@@ -80,6 +80,12 @@ func TestASelfSignedCertificateIsMadeAnewWhenItMust(t *testing.T) {
 	if err := moved.VerifyHostname("203.0.113.10"); err != nil {
 		t.Error(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "selfsigned.pem"), []byte("\n"), 0o600); err != nil { // the disk was full
+		t.Fatal(err)
+	}
+	if made := selfSigned(t, dir, "203.0.113.10", c).Current(); made.Equal(moved) || made.NotAfter.Before(c.now) {
+		t.Error("nothing took the place of a blank file")
+	}
 	if err := os.WriteFile(filepath.Join(dir, "selfsigned.pem"), []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -97,6 +98,9 @@ func (s *SelfSigned) load() (*tls.Certificate, error) {
 	text, err := os.ReadFile(s.path())
 	if err != nil {
 		return nil, fmt.Errorf("read: %w", err)
+	}
+	if len(bytes.TrimSpace(text)) == 0 { // a disk was full, or the power went
+		return nil, fmt.Errorf("%s is blank: %w", s.path(), fs.ErrNotExist)
 	}
 	cert, err := tls.X509KeyPair(text, text)
 	if err != nil {

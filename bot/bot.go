@@ -29,12 +29,12 @@ func New(s *shop.Shop, client *Client, display *Display) *Bot {
 // Handle answers one update. It may be repeated: what it changes is keyed, and
 // what it shows is shown again.
 func (b *Bot) Handle(ctx context.Context, u shop.Update) error {
+	if about, err := b.credit(ctx, u); about {
+		return err // money comes first, whoever it is from and whatever stands beside it
+	}
 	var update tgbotapi.Update
 	if err := json.Unmarshal(u.Body, &update); err != nil {
 		return undecodable(err)
-	}
-	if about, err := b.credit(ctx, u); about {
-		return err // money comes first, whoever it is from
 	}
 	if err := b.flood(ctx, u, update); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (b *Bot) command(ctx context.Context, t turn, text string) (answer, error) 
 	verb, known := commands()[word]
 	switch {
 	case !t.user.Chosen && verb != "paysupport":
-		return answer{screen: t.paint.language()}, nil
+		return answer{screen: t.paint.language(verb)}, nil
 	case word == "/start":
 		return answer{screen: t.paint.menu(t.hello())}, nil
 	case known:

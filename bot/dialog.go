@@ -3,6 +3,8 @@ package bot
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 
 	"sallyport/shop"
@@ -70,7 +72,7 @@ func argument(arguments []string, n int) string {
 }
 
 func (b *Bot) languages(_ context.Context, t turn, _ []string) (answer, error) {
-	return answer{screen: t.paint.language()}, nil
+	return answer{screen: t.paint.language("")}, nil
 }
 
 func (b *Bot) chooseLanguage(ctx context.Context, t turn, arguments []string) (answer, error) {
@@ -79,6 +81,10 @@ func (b *Bot) chooseLanguage(ctx context.Context, t turn, arguments []string) (a
 		return answer{}, err
 	}
 	t.paint = b.display.texts.painter(chosen)
+	t.user.Language, t.user.Chosen = chosen, true
+	if then := argument(arguments, 1); slices.Contains(slices.Collect(maps.Values(commands())), then) {
+		return b.presses[then](ctx, t, nil) // what they had asked for before they were asked
+	}
 	return answer{screen: t.paint.menu(t.hello())}, nil
 }
 
@@ -111,7 +117,17 @@ func (b *Bot) pay(ctx context.Context, t turn, arguments []string) (answer, erro
 	if provider == "" {
 		provider = shop.CryptoBot
 	}
-	order, err := b.shop.PlaceOrder(ctx, t.user.ID, shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1)), provider)
+	plan, period := shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1))
+	if shown := argument(arguments, 3); shown != "" {
+		offer, err := b.shop.Catalogue().Quote(plan, period)
+		if err != nil {
+			return answer{}, err
+		}
+		if price, err := offer.By(provider); err != nil || priceTag(price) != shown {
+			return answer{screen: t.paint.repriced(offer)}, nil
+		}
+	}
+	order, err := b.shop.PlaceOrder(ctx, t.user.ID, plan, period, provider)
 	if err != nil {
 		return answer{}, err
 	}

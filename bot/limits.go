@@ -120,7 +120,7 @@ func (p painter) screensOf(c shop.Catalogue, links []shop.Link) []Screen {
 	for _, plan := range c.Plans {
 		all = append(all, p.periods(plan))
 		for _, period := range plan.Periods {
-			all = append(all, p.offer(shop.Offer{Plan: plan, Period: period}))
+			all = append(all, p.offer(shop.Offer{Plan: plan, Period: period}), p.repriced(shop.Offer{Plan: plan, Period: period}))
 			all = append(all, p.ordersOf(shop.Offer{Plan: plan, Period: period})...)
 		}
 		all = append(all, p.ownedOf(plan, links)...)

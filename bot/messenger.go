@@ -28,7 +28,9 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	paint := m.display.texts.painter(user.Language)
 	switch msg.Notice {
 	case shop.NoticeInvoice:
-		return m.refresh(ctx, paint, msg)
+		return m.refresh(ctx, m.display, paint, msg)
+	case shop.NoticeClosed:
+		return m.refresh(ctx, m.notices, paint, msg)
 	case shop.NoticeReady:
 		if len(msg.Profile.Links) == 0 { // it has run out before this message could be sent
 			return nil
@@ -37,7 +39,7 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 		if err := m.display.photo(ctx, user.ID, picture{content: msg.Profile.Links[0].URL, caption: card}, card); err != nil {
 			return err
 		}
-		_ = m.refresh(ctx, paint, msg) // the key is there; an old screen says so when its button is pressed
+		_ = m.refresh(ctx, m.display, paint, msg) // the key is there; an old screen says so when its button is pressed
 		return nil
 	case shop.NoticeDelayed:
 		return m.send(ctx, user.ID, paint.delayed(msg.Profile.Subscription))
@@ -49,19 +51,19 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 }
 
 // refresh brings the order's screen up to date, if the customer still looks at it.
-func (m *Messenger) refresh(ctx context.Context, paint painter, msg shop.Message) error {
+func (m *Messenger) refresh(ctx context.Context, display *Display, paint painter, msg shop.Message) error {
 	if msg.Order.ID == (shop.OrderID{}) {
 		return nil
 	}
 	screen := paint.order(orderView{
 		order: msg.Order, plan: msg.OrderPlan, invoice: msg.Invoice, trouble: msg.Trouble, sub: msg.Profile.Subscription,
 	})
-	return m.display.refresh(ctx, msg.Profile.User.ID, screen)
+	return display.refresh(ctx, msg.Profile.User.ID, screen)
 }
 
 // Describe says what an order buys.
 func (m *Messenger) Describe(l shop.Language, p shop.Plan, period time.Duration) string {
-	return name(p.Name, l) + ", " + m.display.texts.period(l, period)
+	return m.display.texts.plan(l, p) + ", " + m.display.texts.period(l, period)
 }
 
 func (m *Messenger) send(ctx context.Context, user shop.UserID, screen Screen) error {

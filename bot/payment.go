@@ -35,9 +35,10 @@ type starNews struct {
 // back; about says whether the update is about money at all.
 func (b *Bot) credit(ctx context.Context, u shop.Update) (about bool, err error) {
 	var news starNews
-	if err := json.Unmarshal(u.Body, &news); err != nil {
+	err = json.Unmarshal(u.Body, &news)
+	if odd, known := errors.AsType[*json.UnmarshalTypeError](err); err != nil && (!known || strings.Contains(odd.Field, "_payment")) {
 		return true, undecodable(err)
-	}
+	} // an odd field beside the money leaves all others as they are
 	at := time.Unix(news.Message.Date, 0).UTC()
 	switch m := news.Message; {
 	case m.Paid != nil:

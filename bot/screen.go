@@ -41,11 +41,11 @@ func row(buttons ...Button) []Button { return buttons }
 
 func (p painter) toMenu() []Button { return row(p.button("menu", "menu")) }
 
-// language asks for the language, in all of them.
-func (p painter) language() Screen {
+// language asks for the language, in all of them; then is the verb of what is shown next.
+func (p painter) language(then string) Screen {
 	s := Screen{Name: "language", Text: p.text("language.ask", nil)}
 	for _, l := range shop.Languages() {
-		s.Rows = append(s.Rows, row(Button{Text: p.texts.in(l, "language.name", nil), Data: "language:" + string(l)}))
+		s.Rows = append(s.Rows, row(Button{Text: p.texts.in(l, "language.name", nil), Data: strings.TrimSuffix("language:"+string(l)+":"+then, ":")}))
 	}
 	return s
 }
@@ -76,8 +76,8 @@ func (p painter) quick() Screen {
 func (p painter) plans(c shop.Catalogue) Screen {
 	s := Screen{Name: "plans", Text: p.text("plans.text", nil)}
 	for _, plan := range c.Plans {
-		s.Text += "\n\n" + p.text("plans.item", fields{"Plan": name(plan.Name, p.lang), "About": name(plan.Description, p.lang)})
-		s.Rows = append(s.Rows, row(Button{Text: name(plan.Name, p.lang), Data: "plan:" + string(plan.ID)}))
+		s.Text += "\n\n" + p.text("plans.item", fields{"Plan": p.texts.plan(p.lang, plan), "About": name(plan.Description, p.lang)})
+		s.Rows = append(s.Rows, row(Button{Text: p.texts.plan(p.lang, plan), Data: "plan:" + string(plan.ID)}))
 	}
 	s.Rows = append(s.Rows, p.toMenu())
 	return s
@@ -86,7 +86,7 @@ func (p painter) plans(c shop.Catalogue) Screen {
 // periods lists for how long a plan is sold.
 func (p painter) periods(plan shop.Plan) Screen {
 	s := Screen{Name: "plan", Text: p.text("periods.text", fields{
-		"Plan": name(plan.Name, p.lang), "About": name(plan.Description, p.lang),
+		"Plan": p.texts.plan(p.lang, plan), "About": name(plan.Description, p.lang),
 	})}
 	for _, period := range plan.Periods {
 		label := p.text("periods.item", fields{"Period": p.texts.period(p.lang, period.Length), "Price": p.texts.price(period.Price)})
@@ -101,7 +101,7 @@ func (p painter) offer(o shop.Offer) Screen {
 	plan := string(o.Plan.ID)
 	s := Screen{
 		Name: "offer",
-		Text: p.text("offer.text", fields{"Plan": name(o.Plan.Name, p.lang), "Period": p.texts.period(p.lang, o.Period.Length)}),
+		Text: p.text("offer.text", fields{"Plan": p.texts.plan(p.lang, o.Plan), "Period": p.texts.period(p.lang, o.Period.Length)}),
 	}
 	s.Rows = append(p.ways(o, ""), row(p.button("back", "plan", plan), p.button("menu", "menu")))
 	return s
@@ -117,10 +117,20 @@ func (p painter) ways(o shop.Offer, but shop.Provider) [][]Button {
 		}
 		rows = append(rows, row(Button{
 			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(price)}),
-			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider)}, ":"),
+			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider), priceTag(price)}, ":"),
 		}))
 	}
 	return rows
+}
+
+// priceTag is how a button remembers the price that it shows.
+func priceTag(m shop.Money) string { return strconv.FormatInt(m.Minor, 36) }
+
+// repriced is the offer once more, to whom an earlier price was shown.
+func (p painter) repriced(o shop.Offer) Screen {
+	s := p.offer(o)
+	s.Text = p.text("offer.repriced", nil) + "\n\n" + s.Text
+	return s
 }
 
 // orderView is what a screen shows of an order.
@@ -147,7 +157,7 @@ func (p painter) order(v orderView) Screen {
 	id := v.order.ID.String()
 	s := Screen{Name: "order:" + id}
 	f := fields{
-		"Plan":   name(v.plan.Name, p.lang),
+		"Plan":   p.texts.plan(p.lang, v.plan),
 		"Period": p.texts.period(p.lang, v.order.Period), "Price": p.texts.price(v.order.Price),
 		"Until": p.texts.date(p.lang, v.order.ExpiresAt),
 	}
@@ -211,7 +221,7 @@ func (p painter) profile(v shop.Profile) Screen {
 	return s
 }
 
-func (p painter) planName(v shop.Profile) string { return name(v.Plan.Name, p.lang) }
+func (p painter) planName(v shop.Profile) string { return p.texts.plan(p.lang, v.Plan) }
 
 // key shows the customer's key, or what fits on this page of it.
 func (p painter) key(v shop.Profile, page int) Screen {

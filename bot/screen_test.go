@@ -72,7 +72,7 @@ func screens(p painter) map[string]Screen {
 		"alert_bare":      alert(Alert{}),
 		"alert_lasts":     alert(Alert{Reason: "connection <refused>", Again: true}),
 		"alert_ends":      alert(Alert{Over: moment.Add(90 * time.Second)}),
-		"language":        p.language(),
+		"language":        p.language(""),
 		"menu":            p.menu(p.text("menu.hello", fields{"Name": "Ann <3"})),
 		"plans":           p.plans(c),
 		"periods":         p.periods(c.Plans[0]),

@@ -79,11 +79,16 @@ func escaped(f fields) fields {
 
 // date returns a moment as people in this language write it.
 func (t *Texts) date(l shop.Language, moment time.Time) string {
-	layout := "2 Jan 2006, 15:04 MST"
+	layout := "2 Jan 2006, 15:04 "
 	if l == shop.Russian {
-		layout = "02.01.2006 15:04 MST"
+		layout = "02.01.2006 15:04 "
 	}
-	return moment.In(t.zone).Format(layout)
+	moment = moment.In(t.zone)
+	zone, _ := moment.Zone()
+	if strings.ContainsAny(zone[:1], "+-") { // it has no name of its own
+		zone = "UTC" + zone
+	}
+	return moment.Format(layout) + zone
 }
 
 // period returns a length of time in its largest whole unit.
@@ -106,6 +111,14 @@ func (t *Texts) price(m shop.Money) string {
 		sign = known
 	}
 	return amount + " " + sign
+}
+
+// plan names a plan; one that is sold no more has no name left.
+func (t *Texts) plan(l shop.Language, p shop.Plan) string {
+	if said := name(p.Name, l); said != "" {
+		return said
+	}
+	return t.in(l, "plan.gone", nil)
 }
 
 // name picks the text of the catalogue in this language, else in any in which it says

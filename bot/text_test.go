@@ -183,3 +183,47 @@ func texts(t testing.TB) *Texts {
 	}
 	return tt
 }
+
+func TestDatesNameTheirZone(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"UTC": "12:00 UTC", "Europe/Moscow": "15:00 MSK", "Asia/Vladivostok": "22:00 UTC+10", "America/Sao_Paulo": "09:00 UTC-03"} {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt, err := NewTexts(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range shop.Languages() {
+			if got := tt.date(l, moment); !strings.HasSuffix(got, " "+want) {
+				t.Errorf("%s in %s: %q", name, l, got)
+			}
+		}
+	}
+}
+
+// A name is shown as it is read, and changes nothing around it.
+func TestNamesAreShownWithoutWhatDisturbsOthers(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"Ann": "Ann", " Ann\n Lee ": "Ann Lee", "Ann\u202eeel": "Anneel", "\u2066Ann\u2069\x00": "Ann", "👨‍👩‍👧": "👨‍👩‍👧", "אן": "אן",
+		"\u202e": "", "\u3164": "", "\u200b \u00ad": "", "": "",
+	} {
+		greeting := turn{firstName: name, paint: texts(t).painter(shop.English)}.hello()
+		if want == "" && greeting != "" || want != "" && greeting != "👋 Hello, "+want+"!" {
+			t.Errorf("%q is greeted %q", name, greeting)
+		}
+	}
+}
+
+func TestAPlanThatIsSoldNoMoreIsNotCalledByItsID(t *testing.T) {
+	t.Parallel()
+	for _, l := range shop.Languages() {
+		v := shop.Profile{Plan: shop.Plan{ID: "oldplan"}, Subscription: shop.Subscription{Status: shop.SubscriptionActive, ExpiresAt: moment}}
+		text := texts(t).painter(l).profile(v).Text
+		if strings.Contains(text, "oldplan") || strings.Contains(text, "<b></b>") {
+			t.Errorf("in %s: %s", l, text)
+		}
+	}
+}

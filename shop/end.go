@@ -61,7 +61,9 @@ func (s *Shop) Expire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, ordersErr := s.store.ExpireOrders(ctx, now)
+	_, ordersErr := s.store.ExpireOrders(ctx, now, expireLook, func(user UserID, order OrderID) Job {
+		return Notify{UserID: user, Notice: NoticeClosed, OrderID: order}
+	})
 	_, err = s.expireUntil(ctx, now)
 	return errors.Join(ordersErr, err)
 }

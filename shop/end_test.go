@@ -166,11 +166,11 @@ type lame struct {
 	noOrders, noSubscriptions bool
 }
 
-func (l lame) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
+func (l lame) ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(shop.UserID, shop.OrderID) shop.Job) (int, error) {
 	if l.noOrders {
 		return 0, shoptest.ErrDown
 	}
-	return l.Store.ExpireOrders(ctx, now)
+	return l.Store.ExpireOrders(ctx, now, limit, follow)
 }
 
 func (l lame) DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]shop.UserID, error) {

@@ -17,6 +17,7 @@ const (
 	NoticeReady   Notice = "ready"   // what they paid for works now
 	NoticeDelayed Notice = "delayed" // paid; access will follow
 	NoticeExpired Notice = "expired" // access has ended
+	NoticeClosed  Notice = "closed"  // the time to pay an order is over
 	NoticeMissed  Notice = "missed"  // where they stand, after notices that could not be sent
 )
 
@@ -78,7 +79,7 @@ func (s *Shop) Notify(ctx context.Context, n Notify) error {
 // keepForReturn sees that a customer who has blocked the bot is told where they stand
 // when they come back. It reports false if they have come back already.
 func (s *Shop) keepForReturn(ctx context.Context, n Notify) (bool, error) {
-	if n.Notice == NoticeInvoice { // they will look at the order, or it will close
+	if n.Notice == NoticeInvoice || n.Notice == NoticeClosed { // they will look at the order, or never
 		return true, nil
 	}
 	return s.store.Miss(ctx, n.UserID)
@@ -91,7 +92,7 @@ func (m Message) holds() bool {
 		return m.Profile.Subscription.Status == SubscriptionWaiting
 	case NoticeExpired:
 		return m.Profile.Subscription.Status == SubscriptionExpired
-	case NoticeReady, NoticeInvoice:
+	case NoticeReady, NoticeInvoice, NoticeClosed:
 		return true
 	default:
 		return false

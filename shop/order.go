@@ -112,8 +112,9 @@ type Orders interface {
 	Order(ctx context.Context, id OrderID) (Order, error)
 	// CloseOrder moves an open order to status; it reports whether it was open.
 	CloseOrder(ctx context.Context, id OrderID, status OrderStatus) (bool, error)
-	// ExpireOrders closes every open order that was not paid in time.
-	ExpireOrders(ctx context.Context, now time.Time) (int, error)
+	// ExpireOrders closes at most limit open orders that were not paid in time, each with
+	// the job that follow returns.
+	ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(UserID, OrderID) Job) (int, error)
 	// RequestInvoice records that an invoice is about to be asked for, by nobody else
 	// for as long as the lease, and reports whether it was asked for before. It returns
 	// KindLimited while another has the lease.
@@ -169,7 +170,7 @@ func (s *Shop) withinLimits(ctx context.Context, fresh Order) error {
 		if err != nil {
 			return err
 		}
-		if sub.Granted() && sub.ExpiresAt.Add(fresh.Period).After(fresh.CreatedAt.Add(limits.Prepaid)) {
+		if sub.Extend(fresh.Plan, fresh.Period, fresh.CreatedAt).ExpiresAt.After(fresh.CreatedAt.Add(limits.Prepaid)) {
 			return ErrPrepaid
 		}
 	}
@@ -198,11 +199,11 @@ func (s *Shop) OrderOf(ctx context.Context, user UserID, id OrderID) (Order, err
 }
 
 // PlanOf returns the plan with this id; one that is sold no more is known by its id
-// alone.
+// alone, and has no name.
 func (s *Shop) PlanOf(id PlanID) Plan {
 	plan, err := s.Catalogue().Plan(id)
 	if err != nil {
-		return Plan{ID: id, Name: map[Language]string{English: string(id)}}
+		return Plan{ID: id}
 	}
 	return plan
 }

@@ -617,6 +617,15 @@ func TestACustomerBuysWithinTheLimits(t *testing.T) {
 	if err := buy("30d"); err != nil {
 		t.Errorf("within what may be prepaid: %v", err)
 	}
+	_, err := w.Enter(t.Context(), anna+1, "ru")
+	w.must(err)
+	for period, want := range map[shop.PeriodID]error{"30d": nil, "90d": shop.ErrPrepaid} {
+		w.limits = shop.Limits{Prepaid: 40 * 24 * time.Hour}
+		w.Shop = w.shopWith(w.node)
+		if _, err := w.PlaceOrder(t.Context(), anna+1, "basic", period, shop.CryptoBot); !errors.Is(err, want) {
+			t.Errorf("%s of who has nothing yet: %v, want %v", period, err, want)
+		}
+	}
 }
 
 func TestOrdersAreTheirOwners(t *testing.T) {

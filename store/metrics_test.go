@@ -84,7 +84,7 @@ func TestBooksCountWhatWasCommittedInEitherPool(t *testing.T) {
 	}
 	check("one given up", map[string]float64{"placed": 3, "cancelled": 2})
 	placed(t, web)
-	if _, err := work.ExpireOrders(t.Context(), time.Now().Add(shop.OrderLifetime+time.Minute)); err != nil {
+	if _, err := work.ExpireOrders(t.Context(), time.Now().Add(shop.OrderLifetime+time.Minute), 50, closed); err != nil {
 		t.Fatal(err)
 	}
 	check("one run out", map[string]float64{"placed": 4, "expired": 1})
@@ -140,4 +140,8 @@ func TestWhatIsRolledBackIsNotCounted(t *testing.T) {
 	if paid := counted("sallyport_orders_total")["paid"]; paid != 0 {
 		t.Errorf("%v paid after a flagged payment", paid)
 	}
+}
+
+func closed(user shop.UserID, order shop.OrderID) shop.Job {
+	return shop.Notify{UserID: user, Notice: shop.NoticeClosed, OrderID: order}
 }

@@ -118,12 +118,35 @@ func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.Ord
 	return n == 1, err
 }
 
-// ExpireOrders closes every open order that was not paid in time.
-func (s *Store) ExpireOrders(ctx context.Context, now time.Time) (int, error) {
-	n, err := s.exec(ctx, "expire orders", `
-		UPDATE orders SET status = 'expired' WHERE status = 'open' AND expires_at <= $1`, now)
-	s.books.reached(orderExpired, int(n))
-	return int(n), err
+// ExpireOrders closes at most limit open orders that were not paid in time, each with the
+// job that follow returns.
+func (s *Store) ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(shop.UserID, shop.OrderID) shop.Job) (n int, err error) {
+	err = s.tx(ctx, "expire orders", func(ctx context.Context, tx pgx.Tx) error {
+		var jobs []shop.Job
+		var id uuid.UUID
+		var user shop.UserID
+		rows, err := tx.Query(ctx, `
+			UPDATE orders SET status = 'expired'
+			WHERE id IN (SELECT id FROM orders WHERE status = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2) AND status = 'open'
+			RETURNING id, user_id`, now, limit)
+		if err != nil {
+			return err
+		}
+		_, err = pgx.ForEachRow(rows, []any{&id, &user}, func() error {
+			jobs = append(jobs, follow(user, shop.OrderID{UUID: id}))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		n = len(jobs)
+		return s.enqueue(ctx, tx, jobs)
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.books.reached(orderExpired, n)
+	return n, nil
 }
 
 // BeginCheckout notes on an open order that this checkout is about to be agreed to; again

@@ -217,7 +217,7 @@ var background = []reading{
 		return s.Told(ctx, shop.UserID(n))
 	}},
 	{what: "orders that end", do: func(ctx context.Context, s *store.Store, _ int64) error {
-		_, err := s.ExpireOrders(ctx, time.Now())
+		_, err := s.ExpireOrders(ctx, time.Now(), 50, closed)
 		return err
 	}},
 	{what: "who belongs on a node", do: func(ctx context.Context, s *store.Store, n int64) error {

@@ -1,14 +1,19 @@
 package workers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"sallyport/shop"
 )
@@ -45,6 +50,27 @@ func TestEveryKindOfErrorHasItsVerdict(t *testing.T) {
 		_, cancelled := errors.AsType[*river.JobCancelError](verdict)
 		if want := c.job == once && c.err != nil || outcome == "dropped"; cancelled != want {
 			t.Errorf("%s: given up: %v", c.name, cancelled)
+		}
+	}
+}
+
+// Whatever level is asked for, the queue's own lines below a warning are left out, and
+// nothing is complained of.
+func TestTheQueueIsQuietAtEveryLevel(t *testing.T) {
+	t.Parallel()
+	for _, level := range []zapcore.Level{zap.DebugLevel, zap.InfoLevel, zap.WarnLevel, zap.ErrorLevel} {
+		core, seen := observer.New(level)
+		var complaints bytes.Buffer
+		log := queueLogger(zap.New(core, zap.ErrorOutput(zapcore.AddSync(&complaints))))
+		for _, spoken := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+			log.Log(t.Context(), spoken, "x")
+		}
+		want := 2
+		if level > zap.WarnLevel {
+			want = 1
+		}
+		if seen.Len() != want || complaints.Len() > 0 {
+			t.Errorf("at %s: %d lines, want %d; %s", level, seen.Len(), want, complaints.String())
 		}
 	}
 }

@@ -130,8 +130,10 @@ func (w *Workers) SetNodes(names []string) error {
 // queueLogger passes on what River says when something is wrong; its hourly life
 // is of no use to an operator.
 func queueLogger(log *zap.Logger) *slog.Logger {
-	core := log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()
-	return slog.New(zapslog.NewHandler(core, zapslog.WithName("queue")))
+	if log.Core().Enabled(zap.InfoLevel) { // otherwise it says no more than that already
+		log = log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+	}
+	return slog.New(zapslog.NewHandler(log.Core(), zapslog.WithName("queue")))
 }
 
 // Start begins to work; ctx ends the work at once, Stop ends it gracefully.

@@ -132,6 +132,11 @@ func (f catalogueFile) catalogue() (shop.Catalogue, error) {
 			problems = append(problems, fmt.Errorf("plans[%d] %q: %w", i, p.ID, err))
 		}
 		seen[plan.ID] = true
+		for _, period := range plan.Periods {
+			if limits.Prepaid > 0 && period.Length > limits.Prepaid {
+				problems = append(problems, fmt.Errorf("plans[%d] %q: period %q: is longer than limits.prepaid, so nobody can buy it", i, p.ID, period.ID))
+			}
+		}
 		c.Plans = append(c.Plans, plan)
 	}
 	return c, errors.Join(problems...)

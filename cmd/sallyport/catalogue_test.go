@@ -36,6 +36,7 @@ func TestACatalogueThatWouldBreakAScreenIsRefused(t *testing.T) {
 		"a description of line breaks": {about, `description: {en: "\n\n"}`, "description.en"},
 		"a description with an escape": {about, `description: {en: "a\e[1m"}`, "description.en"},
 		"a description of nothing":     {about, "description: {en: ok, ru: ~}", "description.ru"},
+		"a period beyond the limit":    {contact, contact + "\nlimits: {prepaid: 29d}", "limits.prepaid"},
 		"a contact of nothing":         {contact, `support: " "`, "support"},
 		"a contact that is too long":   {contact, `support: "` + strings.Repeat("@", 129) + `"`, "support"},
 		"a title that is too long":     {title, "title: " + strings.Repeat("x", 400), "title"},
