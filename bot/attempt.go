@@ -99,9 +99,11 @@ func verdict(u shop.Update, err error) (state string, after time.Duration) {
 		return "done", 0
 	case errors.Is(err, errFlood):
 		return "stale", 0
-	case kind == shop.KindLimited: // there were too many: that is no fault of this one
+	case kind == shop.KindLimited && u.Trying < patience: // there were too many: that is no fault of this one
 		known, _ := errors.AsType[*shop.Error](err)
 		return "retry", max(pause, min(known.RetryAfter, time.Minute))
+	case kind == shop.KindLimited && u.Kind != shop.KindPayment: // an answer so late is none
+		return "stale", 0
 	case kind == shop.KindUnavailable && u.Trying < patience:
 		return "retry", pause
 	case kind == shop.KindInternal && u.Attempt+1 < maxAttempts:

@@ -15,6 +15,9 @@ type Dialogs interface {
 	Dialog(ctx context.Context, id shop.UserID) (messageID int64, screen string, err error)
 	// SaveDialog remembers both.
 	SaveDialog(ctx context.Context, id shop.UserID, messageID int64, screen string) error
+	// LeaveAlone remembers that the customer's chat takes no more messages for so long:
+	// what waits for that is not late.
+	LeaveAlone(ctx context.Context, id shop.UserID, wait time.Duration) error
 }
 
 // Display keeps one live screen per customer: it edits in place where it can.
@@ -55,7 +58,7 @@ func (d *Display) show(ctx context.Context, user shop.UserID, at int64, screen S
 
 func (d *Display) place(ctx context.Context, user shop.UserID, at int64, screen Screen) (int64, error) {
 	if at != 0 {
-		err := d.sender.Edit(ctx, d.priority, int64(user), at, screen)
+		err := d.noted(ctx, user, d.sender.Edit(ctx, d.priority, int64(user), at, screen))
 		if !isRefusal(err) {
 			return at, err
 		}
@@ -73,9 +76,19 @@ func (d *Display) insist(ctx context.Context, user shop.UserID, screen Screen) (
 	sent, err := d.sender.Send(ctx, d.priority, int64(user), screen)
 	known, ok := errors.AsType[*shop.Error](err)
 	if !ok || known.Kind != shop.KindLimited || known.RetryAfter > secondWait || sleep(ctx, known.RetryAfter) != nil {
-		return sent, err
+		return sent, d.noted(ctx, user, err)
 	}
-	return d.sender.Send(ctx, d.priority, int64(user), screen)
+	sent, err = d.sender.Send(ctx, d.priority, int64(user), screen)
+	return sent, d.noted(ctx, user, err)
+}
+
+// noted has it remembered when a message waits for its own chat's sake.
+func (d *Display) noted(ctx context.Context, user shop.UserID, err error) error {
+	wait := alone(err)
+	if wait == 0 {
+		return err
+	}
+	return errors.Join(err, d.dialogs.LeaveAlone(ctx, user, wait))
 }
 
 // refresh shows screen where the customer's live screen is, if that shows the
@@ -85,7 +98,7 @@ func (d *Display) refresh(ctx context.Context, user shop.UserID, screen Screen) 
 	if err != nil || live == 0 || shown != screen.Name {
 		return err
 	}
-	err = d.sender.Edit(ctx, d.priority, int64(user), live, screen)
+	err = d.noted(ctx, user, d.sender.Edit(ctx, d.priority, int64(user), live, screen))
 	if isRefusal(err) {
 		return nil // the customer deleted it
 	}
@@ -120,5 +133,5 @@ func (d *Display) draw(ctx context.Context, user shop.UserID, p picture) error {
 		return errors.Join(errNoPicture, err)
 	}
 	_, err = d.sender.Photo(ctx, d.priority, int64(user), png, p.caption)
-	return err
+	return d.noted(ctx, user, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type front struct {
 	offset    int // of the updates taken from Telegram
 
 	noPictures atomic.Bool  // Telegram takes none
+	heldBack   atomic.Bool  // Telegram takes no messages for now
 	answers    atomic.Int64 // to presses
 	beforeEdit func()       // called when Telegram is asked to edit a message
 }
@@ -56,6 +58,10 @@ func newFront(t *testing.T) *front {
 		}
 		if strings.HasSuffix(r.URL.Path, "/answerCallbackQuery") {
 			f.answers.Add(1)
+		}
+		if method := path.Base(r.URL.Path); f.heldBack.Load() && (method == "sendMessage" || method == "editMessageText") {
+			http.Error(w, `{"ok":false,"error_code":429,"description":"Too Many Requests: retry after 120","parameters":{"retry_after":120}}`, http.StatusTooManyRequests)
+			return
 		}
 		if f.noPictures.Load() && strings.HasSuffix(r.URL.Path, "/sendPhoto") {
 			http.Error(w, `{"ok":false,"error_code":400,"description":"Bad Request: IMAGE_PROCESS_FAILED"}`, http.StatusBadRequest)
@@ -653,5 +659,48 @@ func TestTheBotPresentsItselfInEveryLanguageOnce(t *testing.T) {
 	f.must(f.client.Call(t.Context(), "getChatMenuButton", nil, &menu))
 	if menu.Type != "commands" {
 		t.Errorf("the menu button is %q", menu.Type)
+	}
+}
+
+// A chat that takes no more for now holds up its own customer, and is remembered: the
+// operator need not be told that somebody waits.
+func TestAChatThatTakesNoMoreIsRemembered(t *testing.T) {
+	t.Parallel()
+	for name, heldBack := range map[string]bool{"by its own pace": false, "because Telegram says so": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t)
+			f.write("/start")
+			left := func() (n int) {
+				t.Helper()
+				err := f.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM left_alone WHERE user_id = $1 AND alone_until > now()`, ann).Scan(&n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if left() != 0 {
+				t.Fatal("remembered at once")
+			}
+			f.heldBack.Store(heldBack)
+			menu := fmt.Sprintf(`{"update_id":1,"callback_query":{"id":"no such query","from":{"id":%d,"language_code":"en"},"message":{"message_id":1,"chat":{"id":%d,"type":"private"},"text":"x"},"data":"menu"}}`, ann, ann)
+			err := error(nil)
+			for err == nil && t.Context().Err() == nil {
+				err = f.Handle(t.Context(), shop.Update{ID: 7, Kind: shop.KindPress, Body: []byte(menu)})
+			}
+			if shop.KindOf(err) != shop.KindLimited || left() != 1 {
+				t.Errorf("%v, remembered %d times", err, left())
+			}
+			ready := shop.Message{Notice: shop.NoticeDelayed, Profile: shop.Profile{User: shop.User{ID: shop.UserID(ann)}}}
+			if _, err := f.store.Pool().Exec(t.Context(), `DELETE FROM left_alone`); err != nil {
+				t.Fatal(err)
+			}
+			for err = nil; err == nil && t.Context().Err() == nil; {
+				err = f.messenger.Tell(t.Context(), ready)
+			}
+			if shop.KindOf(err) != shop.KindLimited || left() != 1 {
+				t.Errorf("a notice: %v, remembered %d times", err, left())
+			}
+		})
 	}
 }

@@ -76,6 +76,7 @@ func (ledger) Flag(context.Context, shop.PaymentEvent, error) (shop.Outcome, err
 
 func (ledger) Dialog(context.Context, shop.UserID) (int64, string, error)   { return 0, "", nil }
 func (ledger) SaveDialog(context.Context, shop.UserID, int64, string) error { return nil }
+func (ledger) LeaveAlone(context.Context, shop.UserID, time.Duration) error { return nil }
 func (ledger) BeginCheckout(context.Context, shop.OrderID, string, time.Time, time.Duration) (begun, again bool, err error) {
 	panic("another's order was agreed to")
 }

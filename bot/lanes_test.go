@@ -427,3 +427,62 @@ func TestOldUpdatesAreTriedAsLongAsYoungOnes(t *testing.T) {
 		stop()
 	}
 }
+
+// Crediting money needs no Telegram: it waits for no message that Telegram holds back,
+// whether the payment comes before that is known or after, and whoever finds it.
+func TestAPaymentWaitsBehindNothing(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	var tried atomic.Int64
+	d := newDesk(func(u shop.Update) error {
+		switch {
+		case u.Kind == shop.KindPayment:
+			return nil
+		case u.Lane == 3:
+			return shop.Unavailable(errors.New("telegram does not answer"))
+		default:
+			tried.Add(1)
+			return shop.Limited(10*time.Minute, errors.New("429"))
+		}
+	})
+	for lane := range int64(2) {
+		receive(t, s, 10*lane, lane, "message")
+	}
+	receive(t, s, 1, 0, shop.KindPayment)
+	l, _ := run(t, s, d, "a")
+	eventually(t, "the messages to be held back", func() bool { return tried.Load() >= 2 })
+	receive(t, s, 11, 1, shop.KindPayment) // nobody is told: the sweep finds it
+	receive(t, s, 12, 1, shop.KindPayment)
+	receive(t, s, 30, 3, "message")
+	receive(t, s, 31, 3, shop.KindPayment)
+	l.Wake(3, true)
+	eventually(t, "all payments to be handled", func() bool { return states(t, s)["done"] == 4 })
+	if ids := d.of(1); !slices.Equal(slices.DeleteFunc(ids, func(id int64) bool { return id == 10 }), []int64{11, 12}) {
+		t.Errorf("payments of one customer: %v", ids)
+	}
+	if n := states(t, s)["waiting"]; n != 3 {
+		t.Errorf("%d messages wait", n)
+	}
+}
+
+// What Telegram holds back for ever is not tried for ever, and is no fault of ours.
+func TestAnAnswerThatIsHeldBackForTooLongIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	d := newDesk(func(shop.Update) error { return shop.Limited(time.Minute, errors.New("429")) })
+	receive(t, s, 1, 1, "message")
+	l, _ := run(t, s, d, "a")
+	eventually(t, "the first try", func() bool { return len(d.of(1)) == 1 })
+	eventually(t, "it to be put off", func() bool {
+		n, err := s.Pool().Exec(t.Context(), `UPDATE inbox SET run_after = now(), tried_at = now() - interval '14 minutes' WHERE run_after > now()`)
+		return err == nil && n.RowsAffected() == 1
+	})
+	l.Wake(1, false)
+	eventually(t, "the second try", func() bool { return len(d.of(1)) == 2 })
+	eventually(t, "it to be put off", func() bool {
+		n, err := s.Pool().Exec(t.Context(), `UPDATE inbox SET run_after = now(), tried_at = now() - interval '16 minutes' WHERE run_after > now()`)
+		return err == nil && n.RowsAffected() == 1
+	})
+	l.Wake(1, false)
+	eventually(t, "it to be given up", func() bool { return states(t, s)["stale"] == 1 })
+}

@@ -68,5 +68,5 @@ func (m *Messenger) Describe(l shop.Language, p shop.Plan, period time.Duration)
 
 func (m *Messenger) send(ctx context.Context, user shop.UserID, screen Screen) error {
 	_, err := m.notices.sender.Send(ctx, m.notices.priority, int64(user), screen)
-	return err
+	return m.notices.noted(ctx, user, err)
 }

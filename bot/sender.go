@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -157,12 +158,27 @@ func (s *Sender) paced(ctx context.Context, p Priority, chat int64, call func() 
 	return s.heed(chat, call())
 }
 
+// errAlone is why a message waits for its own chat's sake, and for nobody else's.
+var errAlone = errors.New("the chat takes no more for now")
+
+// alone returns for how long a message waits for its own chat's sake; nothing if it
+// does not.
+func alone(err error) time.Duration {
+	known, ok := errors.AsType[*shop.Error](err)
+	if !ok || known.Kind != shop.KindLimited || !errors.Is(err, errAlone) {
+		return 0
+	}
+	return max(known.RetryAfter, 1)
+}
+
 // heed leaves a chat alone for as long as an answer of Telegram's asks for.
 func (s *Sender) heed(chat int64, err error) error {
-	if known, ok := errors.AsType[*shop.Error](err); ok && known.Kind == shop.KindLimited {
-		s.hold(chat, known.RetryAfter)
+	known, ok := errors.AsType[*shop.Error](err)
+	if !ok || known.Kind != shop.KindLimited {
+		return err
 	}
-	return err
+	s.hold(chat, known.RetryAfter)
+	return shop.Limited(known.RetryAfter, fmt.Errorf("%w: %w", errAlone, err))
 }
 
 const (
@@ -179,12 +195,12 @@ const (
 func (s *Sender) turn(ctx context.Context, p Priority, chat int64) error {
 	limit := s.limitOf(chat)
 	if wait := time.Until(limit.pause); wait > 0 {
-		return shop.Limited(wait, errors.New("telegram asked to wait for this chat"))
+		return shop.Limited(wait, fmt.Errorf("%w: telegram asked for that", errAlone))
 	}
 	place := limit.limiter.Reserve()
 	if wait := place.Delay(); wait > shortWait {
 		place.Cancel()
-		return shop.Limited(wait, errors.New("message limit of the chat reached"))
+		return shop.Limited(wait, fmt.Errorf("%w: message limit of the chat reached", errAlone))
 	}
 	if err := s.standInLine(ctx, p); err != nil {
 		place.Cancel()

@@ -118,6 +118,12 @@ func cleans(keep shop.Retention) []clean {
 					SELECT lane FROM lanes WHERE leased_until NOT BETWEEN now() - $1::interval AND now() + $1::interval LIMIT $2)
 				RETURNING 1)
 			SELECT count(*) FROM gone`},
+		{"drop old pauses", 0, `
+			WITH gone AS (
+				DELETE FROM left_alone WHERE user_id IN (
+					SELECT user_id FROM left_alone WHERE alone_until < now() - $1::interval LIMIT $2)
+				RETURNING 1)
+			SELECT count(*) FROM gone`},
 	}
 }
 

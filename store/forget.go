@@ -91,6 +91,7 @@ func forget(ctx context.Context, tx pgx.Tx, id shop.UserID, f *shop.Forgotten) e
 			OR outcome = 'flagged' AND ` + about("raw") + `)`, &f.Emptied},
 		{`DELETE FROM dead_letters WHERE ` + about("body"), &f.Removed},
 		{`DELETE FROM lanes WHERE lane = $1`, nil},
+		{`DELETE FROM left_alone WHERE user_id = $1`, nil},
 		{`DELETE FROM dialogs WHERE user_id = $1`, &f.Removed},
 		{`DELETE FROM subscriptions WHERE user_id = $1`, &f.Removed},
 	} {

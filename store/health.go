@@ -27,7 +27,7 @@ func NewProber(url string) *Prober { return &Prober{url: url} }
 // Vitals are the numbers by which an operator sees whether work gets done.
 type Vitals struct {
 	WaitingUpdates  int
-	OldestUpdate    time.Duration // of the waiting ones
+	OldestUpdate    time.Duration // of the waiting ones that their own customer's chat does not hold up
 	DeadUpdates     int           // that no operator has looked at, like the letters and payments below
 	DeadLetters     int
 	FlaggedPayments int
@@ -55,7 +55,7 @@ type BackupVitals struct {
 // JobVitals are the numbers of one kind of job.
 type JobVitals struct {
 	Waiting int           // to be tried, or to end
-	Oldest  time.Duration // of the waiting ones
+	Oldest  time.Duration // of the waiting ones that their own customer's chat does not hold up
 	Dead    int           // given up within the last day
 }
 
@@ -80,11 +80,19 @@ func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 	return v, err
 }
 
+// withAlone names the customers for whom messages wait for the sake of their own chat:
+// nobody else is kept waiting, so these are not late. When they are more than a few it is
+// no matter of theirs.
+const withAlone = `
+		WITH paused AS (SELECT user_id FROM left_alone WHERE alone_until > now() LIMIT 11),
+			alone AS (SELECT user_id FROM paused WHERE (SELECT count(*) FROM paused) <= 10)`
+
 func (v *Vitals) queueCounts(batch *pgx.Batch) {
-	batch.Queue(`
+	batch.Queue(withAlone + `
 		SELECT
 			(SELECT count(*) FROM inbox WHERE state = 'waiting'),
-			(SELECT coalesce(now() - min(received_at), '0') FROM inbox WHERE state = 'waiting'),
+			(SELECT coalesce(now() - min(received_at), '0') FROM inbox
+				WHERE state = 'waiting' AND (kind = 'payment' OR lane NOT IN (SELECT user_id FROM alone))),
 			(SELECT count(*) FROM inbox WHERE state = 'dead' AND reviewed_at IS NULL),
 			(SELECT count(*) FROM dead_letters WHERE reviewed_at IS NULL),
 			(SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reviewed_at IS NULL AND reason <> 'unsettled'),
@@ -121,9 +129,10 @@ func (v *Vitals) queueRefusals(batch *pgx.Batch) {
 // lest one that hangs look done; a periodic job has only one try, and may take long.
 func (v *Vitals) queueJobs(batch *pgx.Batch) {
 	v.Jobs = make(map[string]JobVitals)
-	batch.Queue(`
+	batch.Queue(withAlone + `
 		SELECT kind, count(*) FILTER (WHERE state <> 'discarded'),
-			coalesce(now() - min(created_at) FILTER (WHERE state <> 'discarded'), '0'),
+			coalesce(now() - min(created_at) FILTER (WHERE state <> 'discarded'
+				AND NOT (kind = 'notify' AND (args ->> 'user_id')::bigint IN (SELECT user_id FROM alone))), '0'),
 			count(*) FILTER (WHERE state = 'discarded')
 		FROM river_job
 		WHERE state IN ('available', 'retryable', 'scheduled') OR (state = 'running' AND max_attempts > 1)

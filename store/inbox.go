@@ -52,8 +52,8 @@ func held(affected int64, err error) error {
 	return err
 }
 
-// IdleLanes returns at most limit lanes whose first waiting update is due and that
-// nobody works: what a crash, a full queue or another replica left. Those in which an
+// IdleLanes returns at most limit lanes whose first waiting update, or whose first
+// payment, is due and that nobody works: what a crash, a full queue or another replica left. Those in which an
 // urgent update waits come first, and are returned apart.
 func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int64, err error) {
 	err = s.use(ctx, "idle lanes", func(ctx context.Context, conn *pgxpool.Conn) error {
@@ -62,7 +62,9 @@ func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int6
 				SELECT DISTINCT ON (lane) lane, arrival, run_after, bool_or(kind = ANY($2)) OVER (PARTITION BY lane) AS urgent
 				FROM inbox WHERE state = 'waiting' ORDER BY lane, arrival
 			) head
-			WHERE run_after NOT BETWEEN now() AND now() + $3::interval
+			WHERE (run_after NOT BETWEEN now() AND now() + $3::interval OR (
+					SELECT run_after NOT BETWEEN now() AND now() + $3::interval FROM inbox
+					WHERE inbox.lane = head.lane AND state = 'waiting' AND kind = 'payment' ORDER BY arrival LIMIT 1))
 				AND (SELECT leased_until BETWEEN now() AND now() + $3::interval FROM lanes WHERE lanes.lane = head.lane) IS NOT TRUE
 			ORDER BY urgent DESC, arrival LIMIT $1`, limit, shop.UrgentKinds(), farthest)
 		if err != nil {
@@ -81,6 +83,23 @@ func (s *Store) IdleLanes(ctx context.Context, limit int) (urgent, others []int6
 		return err
 	})
 	return urgent, others, err
+}
+
+const (
+	// aloneSlack is how much longer than its chat is left alone what waits for that may
+	// wait without being late: until its next try, and what is before it.
+	aloneSlack = time.Minute
+	// aloneMost bounds how long a chat is taken to be left alone.
+	aloneMost = time.Hour
+)
+
+// LeaveAlone remembers that the customer's chat takes no more messages for so long:
+// what waits for that is not late.
+func (s *Store) LeaveAlone(ctx context.Context, id shop.UserID, wait time.Duration) error {
+	_, err := s.exec(ctx, "leave alone", `
+		INSERT INTO left_alone (user_id, alone_until) VALUES ($1, now() + $2)
+		ON CONFLICT (user_id) DO UPDATE SET alone_until = excluded.alone_until`, id, min(wait, aloneMost)+aloneSlack)
+	return err
 }
 
 type dialogRow struct {

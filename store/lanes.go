@@ -35,7 +35,8 @@ type updateRow struct {
 }
 
 // ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
-// first waiting update. ok is false if there is none due or if another holds the lane.
+// first waiting update, or while that is not due its first payment: money waits behind
+// nothing. ok is false if neither is due or if another holds the lane.
 func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (u shop.Update, ok bool, err error) {
 	c := &claim{lane: lane, holder: holder, lease: lease}
 	if err := s.claims.add(ctx, c); err != nil {
@@ -86,7 +87,8 @@ func queueLeases(batch *pgx.Batch, claims []*claim, leased map[int64]bool) {
 		RETURNING lane`, lanes, holders, leases, farthest).Query(into(leased))
 }
 
-// queueLook reads the first waiting update of each lane.
+// queueLook reads the first waiting update of each lane, or the first payment if that
+// is due and the other is not.
 func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 	lanes := make([]int64, len(claims))
 	for i, c := range claims {
@@ -103,9 +105,16 @@ func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 			coalesce((SELECT screen FROM dialogs WHERE user_id = head.lane), '') AS screen
 		FROM unnest($1::bigint[]) AS claims (lane)
 		CROSS JOIN LATERAL (
-			SELECT update_id, lane, arrival, kind, body, received_at, tried_at, attempt, run_after FROM inbox
-			WHERE inbox.lane = claims.lane AND state = 'waiting'
-			ORDER BY arrival LIMIT 1
+			SELECT * FROM (
+				(SELECT update_id, lane, arrival, kind, body, received_at, tried_at, attempt, run_after FROM inbox
+				WHERE inbox.lane = claims.lane AND state = 'waiting'
+				ORDER BY arrival LIMIT 1)
+				UNION ALL
+				(SELECT update_id, lane, arrival, kind, body, received_at, tried_at, attempt, run_after FROM inbox
+				WHERE inbox.lane = claims.lane AND state = 'waiting' AND kind = 'payment'
+				ORDER BY arrival LIMIT 1)
+			) firsts
+			ORDER BY run_after NOT BETWEEN now() AND now() + $2::interval DESC, arrival LIMIT 1
 		) head`, lanes, farthest).
 		Query(func(rows pgx.Rows) error {
 			found, err := pgx.CollectRows(rows, pgx.RowToStructByName[updateRow])
@@ -203,11 +212,14 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 		return err
 	})
 	batch.Queue(`
-		SELECT releases.lane FROM unnest($1::bigint[]) AS releases (lane)
+		SELECT DISTINCT releases.lane FROM unnest($1::bigint[]) AS releases (lane)
 		CROSS JOIN LATERAL (
-			SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' ORDER BY arrival LIMIT 1
-		) head
-		WHERE head.run_after NOT BETWEEN now() AND now() + $2::interval`, lanes, farthest).Query(func(rows pgx.Rows) error {
+			(SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' ORDER BY arrival LIMIT 1)
+			UNION ALL
+			(SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' AND kind = 'payment'
+			ORDER BY arrival LIMIT 1)
+		) firsts
+		WHERE firsts.run_after NOT BETWEEN now() AND now() + $2::interval`, lanes, farthest).Query(func(rows pgx.Rows) error {
 		err := into(due)(rows)
 		for _, r := range releases {
 			r.more = given[r.lane] == r.holder && due[r.lane]

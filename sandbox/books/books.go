@@ -186,15 +186,17 @@ type Stray struct {
 // Strays lists the updates that were not handled, or not in the order of their queue.
 // Telegram delivers messages and payments in one queue of a chat, and each other kind in
 // one of its own, the next update once the one before was taken: between queues there is
-// no order. What ended an update is told by the number of its transaction, which no clock
+// no order. A payment may be handled before a message that must be tried again. What ended
+// an update is told by the number of its transaction, which no clock
 // moves.
 func (b *Books) Strays(ctx context.Context) ([]Stray, error) {
 	return rows[Stray](ctx, b, `
 		SELECT update_id, lane, 'its state is ' || state FROM inbox WHERE state <> 'done' AND NOT ($1 AND state = 'stale')
 		UNION ALL
 		SELECT update_id, lane, 'it was handled out of order, or arrived so' FROM (
-			SELECT update_id, lane, xmin::text::bigint < lag(xmin::text::bigint) OVER queue OR update_id < lag(update_id) OVER queue AS back
-			FROM inbox WINDOW queue AS (PARTITION BY lane, CASE kind WHEN $2 THEN 'message' ELSE kind END ORDER BY arrival)
+			SELECT update_id, lane, xmin::text::bigint < lag(xmin::text::bigint) OVER alike OR update_id < lag(update_id) OVER queue AS back
+			FROM inbox WINDOW alike AS (PARTITION BY lane, kind ORDER BY arrival),
+				queue AS (PARTITION BY lane, CASE kind WHEN $2 THEN 'message' ELSE kind END ORDER BY arrival)
 		) steps WHERE back`, b.Stale, shop.KindPayment)
 }
 
