@@ -186,13 +186,14 @@ func (s *scene) missing(ctx context.Context, r *result, c crowd) error {
 		return err
 	}
 	unanswered, twice := s.answers(c.newcomers)
-	if unanswered > waiting || twice > 0 {
-		r.lose("%d newcomers have no answer, %d of them are owed one; %d were answered twice", unanswered, waiting, twice)
+	if unanswered > waiting {
+		r.lose("%d newcomers have no answer, %d of them are owed one", unanswered, waiting)
 	}
 	if waiting > 0 {
 		r.say("%d answered so far, %d are owed an answer", c.newcomers-unanswered, waiting)
 	}
-	r.judge(c.name()+": none lost, none answered twice", fmt.Sprintf("%d lost", len(r.lost)-before), len(r.lost) == before)
+	r.judge(c.name()+": none lost", fmt.Sprintf("%d lost", len(r.lost)-before), len(r.lost) == before)
+	r.judgeTime(c.name()+": none answered twice", fmt.Sprintf("%d were", twice), twice == 0) // whose end could not be noted in time
 	return nil
 }
 

@@ -198,7 +198,9 @@ func (r *result) tellOrder(b backlog, calls []telegram.Addressed, keysAt time.Ti
 		r.judge("keys queued last leave first, beside the notices' share", fmt.Sprintf("%d others meanwhile", meanwhile), float64(meanwhile) <= inHand+noticeShare*wait.Seconds())
 		r.judgeTime("keys queued last leave at once", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), wait <= sending+keyWait)
 	}
-	r.judge("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", early, b.notices), early < b.notices/2 && lastNotice.After(lastReply))
+	r.judge("notices wait for replies", fmt.Sprintf("the last notice %s after the last reply", load.Brief(lastNotice.Sub(lastReply))), lastNotice.After(lastReply))
+	// What a busy machine has no replies for may be taken by notices.
+	r.judgeTime("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", early, b.notices), early < b.notices/2)
 }
 
 // sentTo returns when messages left for a range of chats.
