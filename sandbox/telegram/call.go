@@ -113,7 +113,7 @@ func readFailure(err error) error {
 }
 
 func (c *call) readJSON(raw []byte) error {
-	if len(bytes.TrimSpace(raw)) == 0 {
+	if text := bytes.TrimSpace(raw); len(text) == 0 || string(text) == "null" { // there are libraries that send no parameters so
 		return nil
 	}
 	var object map[string]json.RawMessage

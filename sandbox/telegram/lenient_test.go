@@ -1,6 +1,7 @@
 package telegram_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,5 +106,16 @@ func TestTheListOfTransactionsTakesAnyLimit(t *testing.T) {
 	w := setup(t)
 	for _, limit := range []int{-5, 0, 1, 100, 101, 1_000_000} {
 		w.must("getStarTransactions", params{"limit": limit}, nil)
+	}
+}
+
+// There are libraries that send no parameters as null.
+func TestNoParametersMayBeNull(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, body := range []string{"null", " null\n", "{}", ""} {
+		if r := w.post("getMe", "application/json", strings.NewReader(body)); !r.OK {
+			t.Errorf("%q: %d %s", body, r.Status, r.Description)
+		}
 	}
 }
