@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,10 @@ import (
 
 // ruled is the first step that keeps the rules; those before had shipped.
 const ruled = 8
+
+// small are the tables that have a row for each node, process or incident: to read them
+// takes no time.
+var small = []string{"nodes", "processes", "incidents", "webhook_secrets", "ends", "backups", "operator_chats"}
 
 // What a step may not do to a table that others use, and what does it instead.
 func refusals() map[*regexp.Regexp]string {
@@ -79,7 +84,8 @@ func (s step) faults() (found []string) {
 				}
 			}
 			checks := regexp.MustCompile(`(?i)\bADD (CONSTRAINT \w+ )?(CHECK|FOREIGN KEY)\b`).FindAllString(statement, -1)
-			if len(checks) > strings.Count(statement, "NOT VALID") && !s.created[strings.Fields(statement)[2]] {
+			table := strings.Fields(statement)[2]
+			if len(checks) > strings.Count(statement, "NOT VALID") && !s.created[table] && !slices.Contains(small, table) {
 				fault(statement, "reads the table under a lock: NOT VALID, then VALIDATE CONSTRAINT in a statement of its own")
 			}
 		case regexp.MustCompile(`(?i)^(UPDATE|DELETE)\b`).MatchString(statement):
@@ -145,6 +151,7 @@ func TestTheRulesOfStepsFindWhatBreaksThem(t *testing.T) {
 		"ALTER TABLE orders ADD COLUMN b text;":                                0,
 		"ALTER TABLE orders ALTER COLUMN b SET NOT NULL;":                      1,
 		"ALTER TABLE orders ADD CONSTRAINT c CHECK (b > 0);":                   1,
+		"ALTER TABLE nodes ADD CHECK (b > 0);":                                 0,
 		"ALTER TABLE orders VALIDATE CONSTRAINT c;":                            1,
 		"ALTER TABLE orders ADD CONSTRAINT c CHECK (b > 0) NOT VALID;":         0,
 		"ALTER TABLE orders ADD COLUMN b int; UPDATE orders SET b = 1;":        1,
