@@ -46,6 +46,7 @@ type WebhookInfo struct {
 	Pending          int      `json:"pending_update_count"`
 	LastErrorDate    int64    `json:"last_error_date"` // Unix time; it stays after the error is over
 	LastErrorMessage string   `json:"last_error_message"`
+	IPAddress        string   `json:"ip_address"` // that Telegram delivers to; empty before it has looked
 	MaxConnections   int      `json:"max_connections"`
 	AllowedUpdates   []string `json:"allowed_updates"`
 }

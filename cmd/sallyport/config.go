@@ -41,7 +41,7 @@ type config struct {
 
 	DatabaseURL      secret        `env:"DATABASE_URL,required" doc:"how to reach PostgreSQL, such as 'postgres://user:password@host:5432/name'"`
 	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8" doc:"connections for deliveries and for dialogs, half each, at least 2"`
-	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7" doc:"connections for jobs, at least 3; health has two more of its own"`
+	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7" doc:"connections for jobs, at least 3; health has two more of its own, and the job queue one"`
 	AcquireTimeout   time.Duration `env:"DB_ACQUIRE_TIMEOUT" envDefault:"2s" doc:"how long to wait for a free connection"`
 	StatementTimeout time.Duration `env:"DB_STATEMENT_TIMEOUT" envDefault:"10s" doc:"how long one operation on the database may take"`
 

@@ -85,10 +85,14 @@ func (d *doctor) judgeServer(found store.Inspection, c *check) {
 	}
 }
 
+// connectionsApart are those beside the pools: two of health, and the one on which the job
+// queue is told of new jobs.
+const connectionsApart = 3
+
 // judgeConnections compares what the server allows with what the pools may take. Those
 // of a shop that runs are part of what it wants, or it is more shops than one.
 func (d *doctor) judgeConnections(found store.Inspection, c *check) {
-	want := int(d.config.WebConns+d.config.WorkConns) + 2 // of health
+	want := int(d.config.WebConns+d.config.WorkConns) + connectionsApart
 	if d.config.TLS == tlsACME && d.config.TLSStorage == inPostgres {
 		want += tlsConnections
 	}

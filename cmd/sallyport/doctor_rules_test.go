@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -54,6 +55,11 @@ func TestDoctorsRules(t *testing.T) {
 	connecting := func(err error) func(c *check) {
 		return func(c *check) { judgeConnecting(context.Background(), fmt.Errorf("connect: %w", err), c) }
 	}
+	diverted := func(address, home string) func(c *check) {
+		return func(c *check) {
+			d.judgeAddress(netip.MustParseAddr(address), []netip.Addr{netip.MustParseAddr(home)}, c)
+		}
+	}
 	space := func(free, all uint64) func(c *check) { return func(c *check) { judgeSpace("/", free, all, c) } }
 	for _, r := range []struct {
 		name        string
@@ -70,7 +76,7 @@ func TestDoctorsRules(t *testing.T) {
 		{"a failure without a name", webhook(bot.WebhookInfo{Pending: 1, LastErrorDate: now.Unix(), LastErrorMessage: "?"}), fails, "", "PUBLIC_URL leads to it"},
 		{"a certificate that is not used", webhook(bot.WebhookInfo{OwnCertificate: true}), warns, "not used any more", "sallyport webhook set"},
 
-		{"a server that is well", serverWith(func(*store.Inspection) {}), well, "PostgreSQL 16.4, 0.0 MiB\nthe shop wants 19 of 97 connections, others have 0", ""},
+		{"a server that is well", serverWith(func(*store.Inspection) {}), well, "PostgreSQL 16.4, 0.0 MiB\nthe shop wants 20 of 97 connections, others have 0", ""},
 		{
 			"a server elsewhere that anybody may pose as", serverWith(func(i *store.Inspection) { i.Unproved = "db.example" }), warns,
 			"db.example need not prove who it is", "sslmode=verify-full",
@@ -90,12 +96,14 @@ func TestDoctorsRules(t *testing.T) {
 		{"a clock that is a bit late", serverWith(func(i *store.Inspection) { i.Ahead = -2 * time.Second }), warns, "by -2s", "NTP"},
 		{"a clock that is wrong", serverWith(func(i *store.Inspection) { i.Ahead = time.Hour }), fails, "by 1h0m0s", "NTP"},
 		{"a clock that is right", serverWith(func(i *store.Inspection) { i.Ahead = 900 * time.Millisecond }), well, "", ""},
-		{"a few connections", serverWith(func(i *store.Inspection) { i.Connections = 17 }), fails, "19 of 17", "max_connections"},
+		{"a few connections", serverWith(func(i *store.Inspection) { i.Connections = 17 }), fails, "20 of 17", "max_connections"},
 		{"neighbours", serverWith(func(i *store.Inspection) { i.Others = 80 }), warns, "others have 80", "max_connections"},
 		{"replicas", serverWith(func(i *store.Inspection) { i.Ours, i.Others = 90, 8 }), warns, "wants 90 of 97", "max_connections"},
 		{"an unknown user", connecting(&pgconn.PgError{Code: "28000", Message: "role x does not exist"}), fails, "role x", "CREATE ROLE"},
 		{"a full server", connecting(&pgconn.PgError{Code: "53300", Message: "sorry, too many clients"}), fails, "too many", "max_connections"},
 		{"another refusal", connecting(&pgconn.PgError{Code: "XX000", Message: "odd"}), fails, "odd", "log"},
+		{"a webhook at home", diverted("203.0.113.9", "203.0.113.9"), well, "", ""},
+		{"a webhook that is diverted", diverted("203.0.113.9", "198.51.100.7"), fails, "delivers to 203.0.113.9, which is not an address of shop.example", "new one from @BotFather"},
 		{"no schema", func(c *check) { judgeSchema([]migrations.Step{{Version: 1, Name: "a"}, {Version: 2, Name: "b"}}, c) }, warns, "2 of 2", "sallyport migrate up"},
 
 		{"a port that is taken", listen(syscall.EADDRINUSE), fails, "another program", "sport = :443"},

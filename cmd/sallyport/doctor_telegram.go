@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -71,6 +73,18 @@ func (d *doctor) checkWebhook(ctx context.Context, c *check) {
 		c.add(warns, "not looked at: Telegram does not answer", telegramTodo)
 	default:
 		d.judgeWebhook(info, time.Now(), c)
+		if address, err := netip.ParseAddr(info.IPAddress); err == nil && info.URL == d.config.under(api.TelegramPath) {
+			homes, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", d.config.publicHost()) // a name that leads nowhere is told by its certificate
+			d.judgeAddress(address, homes, c)
+		}
+	}
+}
+
+// judgeAddress says whether Telegram delivers to us.
+func (d *doctor) judgeAddress(address netip.Addr, homes []netip.Addr, c *check) {
+	if bot.Strays(address, homes) {
+		c.add(fails, fmt.Sprintf("Telegram delivers to %s, which is not an address of %s", address, d.config.publicHost()),
+			settingWebhook+"; if it comes back, somebody else uses this bot's token: get a new one from @BotFather")
 	}
 }
 

@@ -177,7 +177,7 @@ func TestDoctorFindsEachFaultAndNothingElse(t *testing.T) {
 			k.sql(`DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`)
 		}, warn("database"), "database", "1 of", "sallyport migrate up"},
 		{"a newer schema", func(k *clinic) { k.sql(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, true)`) }, fail("database"), "database", "newer than this program", "newer sallyport"},
-		{"pools that are too large", func(k *clinic) { k.config.WebConns = 300 }, fail("database"), "database", "the shop wants 309 of", "max_connections"},
+		{"pools that are too large", func(k *clinic) { k.config.WebConns = 300 }, fail("database"), "database", "the shop wants 310 of", "max_connections"},
 		{"a port that is taken", func(k *clinic) { k.take(&k.config.Listen) }, fail("port:listen"), "port:listen", "another program has it", "ss -ltnp"},
 		{"a taken port for operators", func(k *clinic) { k.take(&k.config.Operations) }, fail("port:operations"), "port:operations", "another program has it", "OPERATIONS_LISTEN"},
 		{"an address of another machine", func(k *clinic) { k.config.Listen = "192.0.2.1:8080" }, fail("port:listen"), "port:listen", "does not have that address", ":8080"},

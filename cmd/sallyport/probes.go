@@ -120,19 +120,29 @@ func (p *program) lookAtNode(node *xray.Node) func(context.Context) ([]api.Findi
 
 // lookAtWebhook asks Telegram whether it can deliver to us.
 func (p *program) lookAtWebhook(ctx context.Context) ([]api.Finding, error) {
-	fault, reason, err := p.keeper.Look(ctx)
+	complaints, err := p.keeper.Look(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask telegram: %w", err)
 	}
-	code, isComplaint := map[bot.Fault]string{
-		bot.FaultMissing: api.CodeWebhookMissing, bot.FaultElsewhere: api.CodeWebhookElsewhere, bot.FaultMoved: api.CodeWebhookElsewhere,
-		bot.FaultRefused: api.CodeWebhookFailing, bot.FaultUntrusted: api.CodeWebhookFailing, bot.FaultFailing: api.CodeWebhookFailing,
-		bot.FaultBehind: api.CodeWebhookBehind,
-	}[fault]
-	if !isComplaint {
-		return []api.Finding{{State: api.StateOK}}, nil
+	found := []api.Finding{{State: api.StateOK}}
+	for _, c := range complaints {
+		if code, told := codeOf(c.Fault); told {
+			found = append(found, api.Finding{State: api.StateDegraded, Code: code, Reason: c.Reason})
+		}
 	}
-	return []api.Finding{{State: api.StateDegraded, Code: code, Reason: reason}}, nil
+	return []api.Finding{api.Together(found...)}, nil
+}
+
+// codeOf is the code of a fault of the webhook, if it is one to tell: parameters that
+// differ once are set right, and told if they do not stay so.
+func codeOf(f bot.Fault) (code string, told bool) {
+	code, told = map[bot.Fault]string{
+		bot.FaultMissing: api.CodeWebhookMissing, bot.FaultElsewhere: api.CodeWebhookElsewhere, bot.FaultMoved: api.CodeWebhookElsewhere,
+		bot.FaultDiverted: api.CodeWebhookElsewhere,
+		bot.FaultRefused:  api.CodeWebhookFailing, bot.FaultUntrusted: api.CodeWebhookFailing, bot.FaultFailing: api.CodeWebhookFailing,
+		bot.FaultBehind: api.CodeWebhookBehind,
+	}[f]
+	return code, told
 }
 
 // lookAlone makes a look at one component of a call that fails when it is not well.
