@@ -32,6 +32,7 @@ const (
 	CodeCertificateEnded    = "certificate_ended"
 	CodeCertificateLate     = "certificate_late"
 	CodeNodeUnreachable     = "node_unreachable"
+	CodeNodeUnusable        = "node_unusable"
 	CodeNodeStale           = "node_stale"
 	CodeCatalogueInvalid    = "catalogue_invalid"
 	CodeBackupFailed        = "backup_failed"
@@ -46,7 +47,7 @@ func Codes() []string {
 		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeInvoicesRefused, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
-		CodeNodeUnreachable, CodeNodeStale, CodeCatalogueInvalid, CodeBackupLate, CodeBackupFailed,
+		CodeNodeUnreachable, CodeNodeUnusable, CodeNodeStale, CodeCatalogueInvalid, CodeBackupLate, CodeBackupFailed,
 	}
 }
 
@@ -65,7 +66,7 @@ func hides(found, code string) bool {
 	case CodeCryptoPayDown:
 		return code == CodeCryptoPayRefused
 	case CodeNodeUnreachable:
-		return code == CodeNodeStale
+		return code == CodeNodeUnusable || code == CodeNodeStale
 	default:
 		return false
 	}

@@ -156,3 +156,18 @@ func proves(shown *x509.Certificate, auth []byte) bool {
 	mac.Write(public)
 	return bytes.Equal(mac.Sum(nil), shown.Signature)
 }
+
+// Try connects to the node as a customer does, and compares its inbound with what the
+// links say. It returns nil if whoever has a link could use it from here. A node that is
+// too old to be asked about its inbound, or whose API does not answer, is judged by the
+// connection alone.
+func (n *Node) Try(ctx context.Context) error {
+	place := net.JoinHostPort(n.cfg.Endpoint.Host, strconv.Itoa(n.cfg.Endpoint.Port))
+	if differences, err := n.Differences(ctx); err == nil && len(differences) > 0 {
+		return fmt.Errorf("links do not fit the node: %w", errors.Join(differences...))
+	}
+	if err := Probe(ctx, n.cfg.Endpoint); err != nil {
+		return fmt.Errorf("%s: %w", place, err)
+	}
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,11 @@ import (
 // realNode starts a node with its cover, and returns how customers reach it.
 func realNode(t *testing.T) xray.Endpoint {
 	t.Helper()
+	return endpointOf(startNode(t))
+}
+
+func startNode(t *testing.T) *node.Node {
+	t.Helper()
 	n, err := node.Start(t.Context(), node.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +34,10 @@ func realNode(t *testing.T) xray.Endpoint {
 			t.Error(err)
 		}
 	})
+	return n
+}
+
+func endpointOf(n *node.Node) xray.Endpoint {
 	return xray.Endpoint{
 		Host: n.Host, Port: n.Port, ServerName: n.ServerName, PublicKey: n.PublicKey, ShortID: n.ShortID, Fingerprint: "chrome",
 	}
@@ -108,5 +118,39 @@ func TestWhatIsNoNodeProvesNothing(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// Xray runs and its API answers all the while.
+func TestTryFindsWhatACustomerWouldFind(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	cfg := config(n.APIAddr)
+	cfg.Inbound, cfg.Endpoint = n.Inbound, endpointOf(n)
+	try := func(cfg xray.Config) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		return dial(t, cfg).Try(ctx)
+	}
+	if err := try(cfg); err != nil {
+		t.Errorf("a node that is well: %v", err)
+	}
+	n.HideCover(true)
+	if err := try(cfg); !errors.Is(err, xray.ErrNoTLS) {
+		t.Errorf("without its cover: %v", err)
+	}
+	n.HideCover(false)
+	if err := try(cfg); err != nil {
+		t.Errorf("with its cover again: %v", err)
+	}
+	other := cfg
+	other.Endpoint.PublicKey = otherKey(t)
+	if err := try(other); err == nil || !strings.Contains(err.Error(), "public_key") {
+		t.Errorf("with links of another key: %v", err)
+	}
+	other = cfg
+	other.Endpoint.Port = freePort(t)
+	if err := try(other); !errors.Is(err, xray.ErrClosed) {
+		t.Errorf("with its port closed: %v", err)
 	}
 }

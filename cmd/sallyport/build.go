@@ -62,6 +62,7 @@ type program struct {
 	vitals     atomic.Pointer[seenVitals] // the last that were read
 	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
 	checks     *nodeMetrics
+	ways       ways // by which customers reach the nodes
 	public     http.Handler
 	operations http.Handler
 }
@@ -74,6 +75,7 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 			p.close()
 		}
 	}()
+	p.ways.forget()
 	p.eldest.Store(true) // until it is known that another is
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.observe = observeCalls(p.metrics)

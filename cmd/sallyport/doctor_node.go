@@ -69,7 +69,7 @@ func judgeProbe(err error, e xray.Endpoint, agrees bool, c *check) {
 	place := net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 	switch {
 	case err == nil:
-		c.add(well, place+" proves REALITY for "+e.ServerName, "")
+		c.add(well, place+" proves REALITY for "+e.ServerName+", seen from here: who blocks it elsewhere does not show", "")
 	case errors.Is(err, xray.ErrClosed):
 		c.add(fails, place+" cannot be reached: "+causeOf(err),
 			"see that Xray listens on that port, that the firewall lets it through, and that host and port in the catalogue are right. Some routers do not let a machine reach itself by its public address (hairpin NAT)")

@@ -59,6 +59,7 @@ func (p *program) forgetNodes(before []*xray.Node) {
 		p.metrics.Unregister(breakerGauge(name, p.hosts[name]))
 		delete(p.hosts, name)
 		p.checks.forget(n.Name())
+		p.ways.tried(n.Name(), nil)
 	}
 }
 

@@ -95,26 +95,27 @@ func (p *program) lookAtCatalogue(context.Context) ([]api.Finding, error) {
 // maxReason bounds what /healthz quotes of an error.
 const maxReason = 300
 
-// lookAtNode asks the node whether it runs, and the last look at the database whether
-// its users were compared of late.
+// lookAtNode asks the node whether it runs, the last look at the database whether
+// its users were compared of late, and the last tries whether customers can use it.
 func (p *program) lookAtNode(node *xray.Node) func(context.Context) ([]api.Finding, error) {
 	since := time.Now()
 	return func(ctx context.Context) ([]api.Finding, error) {
 		if _, err := node.Uptime(ctx); err != nil {
 			return nil, fmt.Errorf("ask node: %w", err)
 		}
+		way := p.ways.finding(node.Name())
 		seen := p.vitals.Load()
 		if seen == nil || time.Since(seen.at) > vitalsStale {
-			return []api.Finding{{State: api.StateOK, Reason: "runs; whether its users are right is not known"}}, nil
+			return []api.Finding{api.Together(api.Finding{State: api.StateOK, Reason: "runs; whether its users are right is not known"}, way)}, nil
 		}
 		age, known := seen.vitals.NodeAges[node.Name()]
 		if !known {
 			age = time.Since(since)
 		}
 		if age > lateCheck {
-			return []api.Finding{degraded(api.CodeNodeStale, "users not compared for %s", age.Round(time.Second))}, nil
+			return []api.Finding{api.Together(degraded(api.CodeNodeStale, "users not compared for %s", age.Round(time.Second)), way)}, nil
 		}
-		return []api.Finding{{State: api.StateOK}}, nil
+		return []api.Finding{way}, nil
 	}
 }
 

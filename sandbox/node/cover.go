@@ -35,6 +35,7 @@ type cover struct {
 	done   chan error
 
 	mu     sync.Mutex
+	gone   bool          // every connection is turned away
 	probes int           // how many connections are still to be turned away
 	probed chan struct{} // closed when there are none
 }
@@ -66,6 +67,13 @@ func startCover(name string) (*cover, error) {
 	return c, nil
 }
 
+// hide has every connection turned away, or ends that.
+func (c *cover) hide(gone bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = gone
+}
+
 // Accept returns the next connection that is not a probe.
 func (c *cover) Accept() (net.Conn, error) {
 	for {
@@ -73,18 +81,18 @@ func (c *cover) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !c.isProbe() {
+		if !c.turnsAway() {
 			return conn, nil
 		}
 		_ = conn.Close()
 	}
 }
 
-func (c *cover) isProbe() bool {
+func (c *cover) turnsAway() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.probes == 0 {
-		return false
+		return c.gone
 	}
 	c.probes--
 	if c.probes == 0 {

@@ -206,6 +206,10 @@ func (n *Node) Kill() {
 	}
 }
 
+// HideCover takes the cover site off the network, or puts it back. Xray dials it for each
+// customer first, and without it refuses them all.
+func (n *Node) HideCover(hidden bool) { n.cover.hide(hidden) }
+
 // Stop ends the server and the cover site for good. Stopping twice is harmless.
 func (n *Node) Stop() error {
 	n.mu.Lock()

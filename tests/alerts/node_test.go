@@ -64,6 +64,12 @@ func TestNodesAndTheCatalogue(t *testing.T) {
 			cures:  func(s *scene) { s.mend(sandbox.XrayTarget) },
 		},
 		{
+			// Xray runs, its API answers, and every customer is refused.
+			code: "node_unusable", alerts: []string{"SallyportNodeUnusable"},
+			breaks: func(s *scene) { s.w.Node.HideCover(true) },
+			cures:  func(s *scene) { s.w.Node.HideCover(false) },
+		},
+		{
 			// Its users are none of ours: nobody is removed, and the comparison fails.
 			code: "node_stale", alerts: []string{"SallyportNodeStale", "SallyportNodeDrift", "SallyportJobsFailing"},
 			breaks: func(s *scene) {
