@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sallyport/sandbox/cryptopay"
 )
@@ -14,15 +15,16 @@ func (b *Books) CheckInvoices(ctx context.Context) error {
 	var problems []error
 	paid, made := 0, make(map[string]int64)
 	for _, invoice := range b.world.CryptoPay.Invoices() {
-		if other, twice := made[invoice.Payload]; twice {
-			problems = append(problems, fmt.Errorf("order %s has two invoices, %d and %d", invoice.Payload, other, invoice.ID))
+		order, _, _ := strings.Cut(invoice.Payload, " ") // the customer stands behind it
+		if other, twice := made[order]; twice {
+			problems = append(problems, fmt.Errorf("order %s has two invoices, %d and %d", order, other, invoice.ID))
 		}
-		made[invoice.Payload] = invoice.ID
+		made[order] = invoice.ID
 		if invoice.Status != cryptopay.StatusPaid {
 			continue
 		}
 		paid++
-		problems = append(problems, b.checkPaid(ctx, "cryptobot", invoice.Payload, fmt.Sprint(invoice.ID)))
+		problems = append(problems, b.checkPaid(ctx, "cryptobot", order, fmt.Sprint(invoice.ID)))
 	}
 	return errors.Join(append(problems, b.checkNumber(ctx, "cryptobot", paid))...)
 }
