@@ -5,9 +5,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	stdlog "log"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -131,6 +134,21 @@ func Server(addr string, handler http.Handler, log *zap.Logger) *http.Server {
 		WriteTimeout:      20 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          zap.NewStdLog(log.Named("http")),
+		ErrorLog:          stdlog.New(serverWords{log.Named("http")}, "", 0),
 	}
+}
+
+// serverWords logs what a server says of its connections. Its words name the client, so
+// they are a field: all such lines have one message, and are counted together.
+type serverWords struct{ log *zap.Logger }
+
+// Write implements io.Writer.
+func (s serverWords) Write(text []byte) (int, error) {
+	words := zap.String("why", strings.TrimSpace(string(text)))
+	if bytes.Contains(text, []byte("panic serving")) {
+		s.log.Error("handler panicked", words)
+	} else {
+		s.log.Info("connection failed", words)
+	}
+	return len(text), nil
 }

@@ -50,6 +50,15 @@ type receiver struct {
 	places chan struct{} // one for each delivery worked at once
 }
 
+// refusalOf is the message of a delivery's line in the log: strangers have one of their
+// own, lest they have those of genuine deliveries left out.
+func refusalOf(code int) string {
+	if code == http.StatusUnauthorized {
+		return "stranger refused"
+	}
+	return "delivery refused"
+}
+
 // receive returns the handler of a receiver. Strangers are sent away before they
 // cost anything, then whoever comes when all places are taken: at once if the header
 // shows who sends, else when the body has arrived, so that nobody holds a place by being
@@ -67,7 +76,7 @@ func (e *Edge) receive(r receiver) http.HandlerFunc {
 		if err == nil {
 			e.log.Debug("delivery taken", zap.String("receiver", name), zap.Duration("dur", time.Since(start)))
 		} else {
-			e.log.Warn("delivery refused", zap.String("receiver", name), zap.Int("code", code),
+			e.log.Warn(refusalOf(code), zap.String("receiver", name), zap.Int("code", code),
 				zap.Stringer("client", client), zap.Duration("dur", time.Since(start)), zap.NamedError("err", err))
 		}
 		if code == http.StatusServiceUnavailable {

@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"sallyport/api"
@@ -61,25 +60,6 @@ func (p *program) closeInTime() {
 	case <-time.After(stopClosing):
 		p.log.Warn("some connections did not close in time")
 	}
-}
-
-func newLogger(level string) (*zap.Logger, error) {
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("LOG_LEVEL: %w", err)
-	}
-	config := zap.NewProductionConfig()
-	config.Level = zap.NewAtomicLevelAt(parsed)
-	config.DisableStacktrace = true
-	config.DisableCaller = true
-	config.Sampling = nil
-	config.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	config.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
-	log, err := config.Build()
-	if err != nil {
-		return nil, fmt.Errorf("logger: %w", err)
-	}
-	return log, nil
 }
 
 const (
