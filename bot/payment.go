@@ -25,21 +25,29 @@ type starPayment struct {
 // all of it.
 type starNews struct {
 	Message struct {
-		Date     int64        `json:"date"`
-		Paid     *starPayment `json:"successful_payment"`
-		Refunded *starPayment `json:"refunded_payment"`
+		Date     json.RawMessage `json:"date"` // read apart: a date that is none must not cost the payment
+		Paid     *starPayment    `json:"successful_payment"`
+		Refunded *starPayment    `json:"refunded_payment"`
 	} `json:"message"`
+}
+
+// date returns when the message was sent; zero if it does not say.
+func (n starNews) date() time.Time {
+	var seconds int64
+	if json.Unmarshal(n.Message.Date, &seconds) != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }
 
 // credit passes on the payment that an update tells of, or the word that one was given
 // back; about says whether the update is about money at all.
 func (b *Bot) credit(ctx context.Context, u shop.Update) (about bool, err error) {
 	var news starNews
-	err = json.Unmarshal(u.Body, &news)
-	if odd, known := errors.AsType[*json.UnmarshalTypeError](err); err != nil && (!known || strings.Contains(odd.Field, "_payment")) {
+	if err := json.Unmarshal(u.Body, &news); err != nil {
 		return true, undecodable(err)
-	} // an odd field beside the money leaves all others as they are
-	at := time.Unix(news.Message.Date, 0).UTC()
+	}
+	at := news.date()
 	switch m := news.Message; {
 	case m.Paid != nil:
 		err = m.Paid.report(ctx, at, u.Body, b.shop.Credit)

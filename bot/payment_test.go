@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +244,37 @@ func TestMoneyThatIsNotRightIsKept(t *testing.T) {
 	f.hears("successful_payment")
 	if n := f.count(`SELECT count(*) FROM orders WHERE status = 'paid'`); n != 1 {
 		t.Errorf("%d paid orders", n)
+	}
+}
+
+// One field of the update that cannot be read must not cost the customer their payment.
+func TestAPaymentBesideWhatCannotBeReadIsAPayment(t *testing.T) {
+	t.Parallel()
+	for what, odd := range map[string]func(string) string{
+		"the text": func(raw string) string {
+			return strings.Replace(raw, `"message":{`, `"message":{"text":7,"entities":"none",`, 1)
+		},
+		"the date": func(raw string) string {
+			return regexp.MustCompile(`"date":\d+`).ReplaceAllString(raw, `"date":"today"`)
+		},
+		"the rest": func(raw string) string {
+			return strings.Replace(raw, `"message":{`, `"callback_query":5,"message":{`, 1)
+		},
+	} {
+		f := newFront(t)
+		order, link := f.ordersInStars()
+		f.must(f.pays(ann, link))
+		paid := f.updates(t.Context(), "successful_payment")
+		if len(paid) != 1 {
+			t.Fatalf("%d payments told of", len(paid))
+		}
+		body := odd(string(paid[0]))
+		if body == string(paid[0]) {
+			t.Fatal("nothing was made odd")
+		}
+		if err := f.handle("message", body); err != nil || f.status(order) != shop.OrderPaid {
+			t.Errorf("%s: %s, %v", what, f.status(order), err)
+		}
 	}
 }
 

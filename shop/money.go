@@ -54,7 +54,11 @@ func (m Money) Decimal() string {
 	if decimals(m.Currency) == 0 {
 		return strconv.FormatInt(m.Minor, 10)
 	}
-	return fmt.Sprintf("%d.%02d", m.Minor/100, m.Minor%100)
+	sign, minor := "", m.Minor
+	if minor < 0 {
+		sign, minor = "-", -minor
+	}
+	return fmt.Sprintf("%s%d.%02d", sign, uint64(minor)/100, uint64(minor)%100) //nolint:gosec // the least number there is, too, is its own size without a sign
 }
 
 // String returns the amount and its currency, without empty minor units.

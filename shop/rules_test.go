@@ -2,6 +2,7 @@ package shop_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -68,6 +69,18 @@ func TestStarsAreWhole(t *testing.T) {
 	}
 	if m := (shop.Money{Minor: 100, Currency: shop.XTR}); m.Decimal() != "100" || m.String() != "100 XTR" {
 		t.Errorf("a hundred Stars are %s, %s", m.Decimal(), m)
+	}
+}
+
+func TestMoneyThatIsOwedIsWrittenWithOneSign(t *testing.T) {
+	t.Parallel()
+	for minor, want := range map[int64]string{-150: "-1.50", -5: "-0.05", -100: "-1.00", math.MinInt64: "-92233720368547758.08", 5: "0.05"} {
+		if got := (shop.Money{Minor: minor, Currency: "RUB"}).Decimal(); got != want {
+			t.Errorf("%d: %s, want %s", minor, got, want)
+		}
+	}
+	if got := (shop.Money{Minor: -150, Currency: shop.XTR}).Decimal(); got != "-150" {
+		t.Errorf("Stars: %s", got)
 	}
 }
 

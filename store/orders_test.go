@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -270,5 +271,44 @@ func TestDialogIsRemembered(t *testing.T) {
 		if id, got, err := s.Dialog(ctx, buyer); id != 5 || got != screen || err != nil {
 			t.Error(id, got, err)
 		}
+	}
+}
+
+// Everything locks an order before the subscription that it pays for: two that do can
+// wait for each other, and never both.
+func TestDeliveryWaitsForTheOrderBeforeItTakesTheSubscription(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	if _, err := settle(t, s, paymentOf(o)); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM orders WHERE id = $1 FOR UPDATE`, o.ID.UUID); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Deliver(t.Context(), buyer, func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
+			func(o shop.OrderID) shop.Job { return shop.Notify{UserID: buyer, Notice: shop.NoticeReady, OrderID: o} })
+	}()
+	waitFor(t, func() bool {
+		return count(t, s, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1
+	})
+	if _, err := tx.Exec(t.Context(), `SELECT FROM subscriptions WHERE user_id = $1 FOR UPDATE NOWAIT`, buyer); err != nil {
+		t.Errorf("the subscription is taken already: %v", err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := count(t, s, `SELECT count(*) FROM orders JOIN subscriptions USING (user_id) WHERE delivered_at IS NOT NULL AND subscriptions.status = 'active'`); n != 1 {
+		t.Error("nothing was delivered")
 	}
 }

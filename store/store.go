@@ -161,9 +161,20 @@ func (s *Store) use(ctx context.Context, op string, do func(context.Context, *pg
 		fmt.Errorf("no answer from the database in %s", s.cfg.StatementTimeout))
 	defer cancel()
 	if err := do(ctx, conn); err != nil {
+		if ctx.Err() == nil && !conn.Conn().IsClosed() && isOurs(err) {
+			return fmt.Errorf("%s: %w", op, err)
+		}
 		return fmt.Errorf("%s: %w", op, translate(cause(ctx, err)))
 	}
 	return nil
+}
+
+// isOurs says whether err, with a connection that lives on, is a fault of ours: arguments
+// that cannot be sent, or rows that cannot be read. What PostgreSQL says is another matter.
+func isOurs(err error) bool {
+	_, isPg := errors.AsType[*pgconn.PgError](err)
+	_, isKnown := errors.AsType[*shop.Error](err)
+	return !isPg && !isKnown
 }
 
 // tx runs do in a transaction, committed if do returns nil.

@@ -143,7 +143,13 @@ func (s *Store) ChangeSubscriptions(ctx context.Context, ids []shop.UserID, chan
 // paid orders delivered; each that was not so before gets the job that announce returns.
 func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Subscription) shop.Subscription, announce func(shop.OrderID) shop.Job) error {
 	var delivered []uuid.UUID
-	err := s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) error {
+	err := s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) (err error) {
+		delivered, err = column[uuid.UUID](ctx, tx, `
+			SELECT id FROM orders WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
+			ORDER BY id FOR UPDATE`, id) // before the subscription, as Settle does
+		if err != nil {
+			return err
+		}
 		before, err := lockSubscription(ctx, tx, id)
 		if err != nil {
 			return err
@@ -153,11 +159,7 @@ func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Su
 				return err
 			}
 		}
-		delivered, err = column[uuid.UUID](ctx, tx, `
-			UPDATE orders SET delivered_at = now()
-			WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
-			RETURNING id`, id)
-		if err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE orders SET delivered_at = now() WHERE id = ANY ($1)`, delivered); err != nil {
 			return err
 		}
 		jobs := make([]shop.Job, len(delivered))

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	statusActive = "active"
-	statusPaid   = "paid"
+	statusActive  = "active"
+	statusPaid    = "paid"
+	statusExpired = "expired"
 	// maxDecimal and maxExponent bound the decimals that are read.
 	maxDecimal  = 64
 	maxExponent = 40
@@ -180,7 +181,7 @@ func (i invoice) demand(order shop.OrderID, expires time.Time) (shop.Invoice, er
 // shop.ErrIrrelevant, one without an id shop.ErrUndecodable. An amount that can
 // not be read is no money, and PaidAt is zero if the service named no time.
 func (i invoice) event() (shop.PaymentEvent, error) {
-	if i.Status != statusPaid {
+	if !strings.EqualFold(string(i.Status), statusPaid) {
 		return shop.PaymentEvent{}, shop.ErrIrrelevant
 	}
 	id, err := i.externalID()

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"sallyport/shop"
 )
@@ -43,8 +45,8 @@ func Verify(token string, body []byte, signatureHeader string) error {
 }
 
 // Parse reads the body of a verified webhook. An update of another type or an
-// invoice that is not paid is shop.ErrIrrelevant, anything that is no update
-// shop.ErrUndecodable. It does not look at the age of the update: deliveries
+// invoice that is known not to be paid is shop.ErrIrrelevant, anything that is no update
+// or tells of money in words that are not known shop.ErrUndecodable. It does not look at the age of the update: deliveries
 // are retried for three days. The same body always gives the same event, whose
 // Raw is the whole body.
 func Parse(body []byte) (shop.PaymentEvent, error) {
@@ -56,7 +58,7 @@ func Parse(body []byte) (shop.PaymentEvent, error) {
 	if err := json.Unmarshal(body, &update); err != nil || update.Type == "" {
 		return shop.PaymentEvent{}, fmt.Errorf("crypto pay webhook: %w", shop.ErrUndecodable)
 	}
-	if update.Type != paidUpdate {
+	if !strings.EqualFold(string(update.Type), paidUpdate) {
 		return shop.PaymentEvent{}, fmt.Errorf("crypto pay webhook: %w", shop.ErrIrrelevant)
 	}
 	var paid invoice
@@ -64,6 +66,9 @@ func Parse(body []byte) (shop.PaymentEvent, error) {
 		return shop.PaymentEvent{}, fmt.Errorf("crypto pay webhook: %w", shop.ErrUndecodable)
 	}
 	event, err := paid.event()
+	if errors.Is(err, shop.ErrIrrelevant) && paid.Status != statusActive && paid.Status != statusExpired {
+		err = fmt.Errorf("%w: the status of a paid invoice is %q", shop.ErrUndecodable, paid.Status)
+	}
 	if err != nil {
 		return shop.PaymentEvent{}, fmt.Errorf("crypto pay webhook: %w", err)
 	}

@@ -116,7 +116,10 @@ func TestParseRefuses(t *testing.T) {
 		{"another type", `{"update_type":"invoice_created","payload":7}`, shop.ErrIrrelevant},
 		{"an active invoice", update(`"status":"active","invoice_id":5`), shop.ErrIrrelevant},
 		{"an expired invoice", update(`"status":"expired","invoice_id":5`), shop.ErrIrrelevant},
-		{"an invoice without a status", update(`"invoice_id":5`), shop.ErrIrrelevant},
+		{"an invoice without a status", update(`"invoice_id":5`), shop.ErrUndecodable}, // it may be money
+		{"an invoice of a status that nobody knows", update(`"status":"done","invoice_id":5`), shop.ErrUndecodable},
+		{"a status of another case", update(`"status":"Paid","invoice_id":5`), nil},
+		{"a type of another case", `{"update_type":"INVOICE_PAID","payload":{"status":"PAID","invoice_id":5}}`, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
