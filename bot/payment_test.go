@@ -298,6 +298,29 @@ func TestARefundAtTelegramIsKeptWithItsOrder(t *testing.T) {
 	}
 }
 
+// The shop was away for a day when the Stars were given back, so Telegram tells of it no
+// more: its list does.
+func TestARefundOfWhichNobodyToldUsIsFoundByTheSweep(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	_, link := f.ordersInStars()
+	f.must(f.pays(ann, link))
+	f.hears("successful_payment")
+	var charge string
+	f.must(f.store.Pool().QueryRow(t.Context(), `SELECT external_id FROM payment_events`).Scan(&charge))
+	f.must(f.client.Call(t.Context(), "refundStarPayment", map[string]string{"user_id": fmt.Sprint(ann), "telegram_payment_charge_id": charge}, nil))
+	for range 2 {
+		f.must(f.shop.SweepPayments(t.Context(), ""))
+	}
+	if n := f.count(`SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = 'refunded' AND order_id IS NOT NULL`); n != 1 {
+		t.Errorf("%d refunds kept", n)
+	}
+	f.hears("refunded_payment") // late, after all
+	if n := f.count(`SELECT count(*) FROM payment_events`); n != 2 {
+		t.Errorf("%d events", n)
+	}
+}
+
 // paidBy is the word of an update that somebody paid an order.
 func paidBy(o shop.Order, charge string) string {
 	return fmt.Sprintf(`{"update_id":1,"message":{"message_id":1,"date":1767225600,"from":{"id":%d},"chat":{"id":%[1]d,"type":"private"},

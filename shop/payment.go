@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -36,6 +38,7 @@ type PaymentEvent struct {
 	FeeAsset   string
 	FeeAmount  string
 	PaidAt     time.Time
+	Refunded   bool   // it was given back: the word is of that
 	Raw        []byte // the provider's own bytes, kept as evidence
 }
 
@@ -81,6 +84,9 @@ type Payments interface {
 	Flag(ctx context.Context, e PaymentEvent, reason error) (Outcome, error)
 	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
+	// Unflagged returns those of the external ids that no event bears which is flagged
+	// for the reason.
+	Unflagged(ctx context.Context, provider Provider, externalIDs []string, reason error) ([]string, error)
 	// SaveSweep remembers that a sweep which began then read all of the provider's list.
 	SaveSweep(ctx context.Context, provider Provider, began time.Time) error
 	// Kept returns at most limit events that are flagged with ErrUnsettled, and that
@@ -287,25 +293,42 @@ func (s *Shop) sweep(ctx context.Context, provider Provider, gateway Gateway) er
 	return s.store.SaveSweep(ctx, provider, began)
 }
 
-// settleMissed settles those of the events that are not settled yet.
+// settleMissed settles those of the events that are not settled yet, and keeps those
+// refunds of which nobody has told us.
 func (s *Shop) settleMissed(ctx context.Context, provider Provider, events []PaymentEvent) error {
+	paid, refunds := make(map[string]PaymentEvent), make(map[string]PaymentEvent)
+	for _, e := range events {
+		if e.Refunded {
+			refunds[e.ExternalID] = e
+		} else {
+			paid[e.ExternalID] = e
+		}
+	}
+	unsettled, err := missed(paid, func(ids []string) ([]string, error) { return s.store.Unsettled(ctx, provider, ids) })
+	errs := []error{err, s.settleAll(ctx, unsettled)}
+	untold, err := missed(refunds, func(ids []string) ([]string, error) { return s.store.Unflagged(ctx, provider, ids, ErrRefunded) })
+	errs = append(errs, err)
+	for _, e := range untold {
+		_, err := s.Refunded(ctx, e)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// missed returns those of the events, by id, that are among the ids that unknown returns.
+func missed(events map[string]PaymentEvent, unknown func(ids []string) ([]string, error)) ([]PaymentEvent, error) {
 	if len(events) == 0 {
-		return nil
+		return nil, nil
 	}
-	ids := make([]string, len(events))
-	byID := make(map[string]PaymentEvent, len(events))
-	for i, e := range events {
-		ids[i], byID[e.ExternalID] = e.ExternalID, e
-	}
-	unsettled, err := s.store.Unsettled(ctx, provider, ids)
+	ids, err := unknown(slices.Sorted(maps.Keys(events)))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	missed := make([]PaymentEvent, len(unsettled))
-	for i, id := range unsettled {
-		missed[i] = byID[id]
+	missed := make([]PaymentEvent, len(ids))
+	for i, id := range ids {
+		missed[i] = events[id]
 	}
-	return s.settleAll(ctx, missed)
+	return missed, nil
 }
 
 // settleAll settles every event; one that fails does not keep the others waiting.

@@ -131,17 +131,21 @@ func (s *Store) Kept(ctx context.Context, limit int) (events []shop.PaymentEvent
 	return events, err
 }
 
+// reasonOf names the rule that an event breaks.
+func reasonOf(rule error) string {
+	if known, ok := errors.AsType[*shop.Error](rule); ok {
+		return known.Key
+	}
+	return "refused"
+}
+
 // flag keeps an event that breaks a rule; the same one again is a duplicate.
 func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, error) {
-	reason := "refused"
-	if known, ok := errors.AsType[*shop.Error](rule); ok {
-		reason = known.Key
-	}
 	var order *uuid.UUID
 	if o.ID != (shop.OrderID{}) {
 		order = &o.ID.UUID
 	}
-	fresh, err := insertEvent(ctx, tx, e, order, shop.Flagged, reason)
+	fresh, err := insertEvent(ctx, tx, e, order, shop.Flagged, reasonOf(rule))
 	if err == nil && !fresh {
 		return shop.Duplicate, nil
 	}
@@ -221,6 +225,19 @@ func (s *Store) Unsettled(ctx context.Context, provider shop.Provider, externalI
 		ids, err = column[string](ctx, conn, `
 			SELECT asked FROM unnest($2::text[]) AS asked
 			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = asked AND outcome = 'settled')`, provider, externalIDs)
+		return err
+	})
+	return ids, err
+}
+
+// Unflagged returns those of the external ids that no event bears which is flagged for
+// the reason.
+func (s *Store) Unflagged(ctx context.Context, provider shop.Provider, externalIDs []string, reason error) (ids []string, err error) {
+	err = s.use(ctx, "unflagged payments", func(ctx context.Context, conn *pgxpool.Conn) error {
+		ids, err = column[string](ctx, conn, `
+			SELECT asked FROM unnest($2::text[]) AS asked
+			WHERE NOT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = asked AND outcome = 'flagged' AND reason = $3)`,
+			provider, externalIDs, reasonOf(reason))
 		return err
 	})
 	return ids, err

@@ -250,6 +250,9 @@ var background = []reading{
 		if _, err := s.Kept(ctx, 500); err != nil {
 			return err
 		}
+		if _, err := s.Unflagged(ctx, shop.Stars, []string{"1", "2"}, shop.ErrRefunded); err != nil {
+			return err
+		}
 		return s.SaveSweep(ctx, shop.Stars, time.Now())
 	}},
 }

@@ -84,8 +84,8 @@ func (c *Client) FindInvoice(context.Context, shop.OrderID) (shop.Invoice, bool,
 	return shop.Invoice{}, false, nil
 }
 
-// RecentPaid returns the payments among the latest thousand transactions, without
-// those that were given back. A refund stands after its payment, so it returns none
+// RecentPaid returns the payments among the latest thousand transactions; of those that
+// were given back, the refund. A refund stands after its payment, so it returns none
 // unless the list was read to its end. A row that cannot be read is a payment of no
 // order, so that it is kept for an operator. All of it is one page.
 func (c *Client) RecentPaid(ctx context.Context, _ int) (events []shop.PaymentEvent, more bool, err error) {
@@ -104,8 +104,8 @@ func (c *Client) RecentPaid(ctx context.Context, _ int) (events []shop.PaymentEv
 	return payments(rows), false, nil
 }
 
-// payments returns the payments among the rows that were not given back, and the rows
-// that cannot be read.
+// payments returns the payments among the rows that were not given back, the refunds of
+// the others, and the rows that cannot be read.
 func payments(rows []json.RawMessage) []shop.PaymentEvent {
 	var events []shop.PaymentEvent
 	refunded := make(map[string]bool)
@@ -121,7 +121,7 @@ func payments(rows []json.RawMessage) []shop.PaymentEvent {
 			events = append(events, event)
 		}
 	}
-	return slices.DeleteFunc(events, func(e shop.PaymentEvent) bool { return refunded[e.ExternalID] })
+	return slices.DeleteFunc(events, func(e shop.PaymentEvent) bool { return refunded[e.ExternalID] && !e.Refunded })
 }
 
 // unread stands for a row that cannot be read. It has a name of its own, so that
@@ -198,15 +198,22 @@ type partner struct {
 	InvoicePayload  string `json:"invoice_payload"`
 }
 
-// event returns the payment of an invoice by a person that the transaction is, if it
-// is one.
+// event returns the payment of an invoice by a person that the transaction is, made or
+// given back, if it is one.
 func (t transaction) event(raw []byte) (shop.PaymentEvent, bool) {
-	if t.Source == nil || t.Source.Type != "user" || t.Source.TransactionType != "invoice_payment" || t.ID == "" {
+	person := t.Source
+	if t.Receiver != nil {
+		person = new(partner)
+		if json.Unmarshal(*t.Receiver, person) != nil {
+			return shop.PaymentEvent{}, false
+		}
+	}
+	if person == nil || person.Type != "user" || person.TransactionType != "invoice_payment" || t.ID == "" {
 		return shop.PaymentEvent{}, false
 	}
 	return shop.PaymentEvent{
-		Provider: shop.Stars, ExternalID: t.ID, OrderRef: t.Source.InvoicePayload,
-		Invoiced: shop.Money{Minor: t.Amount, Currency: shop.XTR},
-		PaidAt:   time.Unix(t.Date, 0).UTC(), Raw: raw,
+		Provider: shop.Stars, ExternalID: t.ID, OrderRef: person.InvoicePayload,
+		Invoiced: shop.Money{Minor: t.Amount, Currency: shop.XTR}, Refunded: t.Receiver != nil,
+		PaidAt: time.Unix(t.Date, 0).UTC(), Raw: raw,
 	}, true
 }

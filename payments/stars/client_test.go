@@ -140,7 +140,8 @@ func TestALinkIsMadeAndItsPaymentIsFound(t *testing.T) {
 	}
 	var done bool
 	b.must(b.call(t.Context(), "refundStarPayment", map[string]string{"user_id": "7", "telegram_payment_charge_id": e.ExternalID}, &done))
-	if events, _, err := c.RecentPaid(t.Context(), 0); err != nil || len(events) != 0 {
+	if events, _, err := c.RecentPaid(t.Context(), 0); err != nil || len(events) != 1 || !events[0].Refunded || events[0].ExternalID != e.ExternalID ||
+		events[0].OrderRef != o.ID.String() || events[0].Invoiced != o.Price {
 		t.Errorf("what was given back is no payment: %+v, %v", events, err)
 	}
 	if broken := b.Violations(); len(broken) > 0 {
@@ -280,7 +281,7 @@ func TestOnlyPaymentsOfInvoicesByPeopleCount(t *testing.T) {
 	for i, e := range events {
 		ids[i] = e.ExternalID
 	}
-	if err != nil || !slices.Equal(ids, []string{"kept"}) || events[0].Invoiced.Minor != 7 {
+	if err != nil || !slices.Equal(ids, []string{"kept", "back"}) || events[0].Invoiced.Minor != 7 || events[0].Refunded || !events[1].Refunded {
 		t.Errorf("%v, %v", ids, err)
 	}
 }
