@@ -74,6 +74,9 @@ var hot = []reading{
 		if _, err := s.Subscription(ctx, id); err != nil {
 			return err
 		}
+		if err := s.LeaveAlone(ctx, id, time.Second); err != nil {
+			return err
+		}
 		if err := s.SaveDialog(ctx, id, 1, "menu"); err != nil {
 			return err
 		}
@@ -260,7 +263,6 @@ var background = []reading{
 // unread names the functions whose statements are not run here, and why.
 var unread = map[string]string{
 	"CountDue":          "counts what the brake asks for, by indexes of their own",
-	"queueClocks":       "processes are few",
 	"OperatorChat":      "operators are few",
 	"MoveOperatorChat":  "operators are few",
 	"GreetOperatorChat": "operators are few",
@@ -269,7 +271,6 @@ var unread = map[string]string{
 	"queueRefusals":     "counts, on a connection of its own",
 	"queueJobs":         "counts, on a connection of its own",
 	"queuePeriodic":     "counts, on a connection of its own",
-	"Ping":              "reads nothing",
 	"Beat":              "processes, lanes and jobs in hand are few",
 	"HandBack":          "jobs in hand are few",
 	"Hasten":            "looks at all that is owed, every so often",
@@ -279,6 +280,7 @@ var unread = map[string]string{
 	"Incidents":         "incidents are few",
 	"OpenIncident":      "incidents are few",
 	"CloseIncident":     "incidents are few",
+	"health.go":         "counts, on a connection of its own",
 	"certificates.go":   "certificates are few",
 	"inspect.go":        "asked by hand",
 	"forget.go":         "asked by hand, for one customer",
