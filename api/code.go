@@ -37,6 +37,7 @@ const (
 	CodeCatalogueInvalid    = "catalogue_invalid"
 	CodeBackupFailed        = "backup_failed"
 	CodeBackupLate          = "backup_late"
+	CodeDiskFull            = "disk_full"
 )
 
 // Codes returns every code that says that something is wrong; of one component, the
@@ -47,7 +48,7 @@ func Codes() []string {
 		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeInvoicesRefused, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,
-		CodeNodeUnreachable, CodeNodeUnusable, CodeNodeStale, CodeCatalogueInvalid, CodeBackupLate, CodeBackupFailed,
+		CodeNodeUnreachable, CodeNodeUnusable, CodeNodeStale, CodeCatalogueInvalid, CodeDiskFull, CodeBackupLate, CodeBackupFailed,
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	littleSpace = 1 << 30
 	noSpace     = 100 << 20
 	littleShare = 10 // one part in so many
+	gib         = 1 << 30
 )
 
 // checkDisk looks at the free space of every file system that the shop's files are on.
@@ -28,15 +29,29 @@ func (d *doctor) checkDisk(_ context.Context, c *check) {
 			continue
 		}
 		seen[device] = true
-		var state syscall.Statfs_t
-		if err := syscall.Statfs(path, &state); err != nil {
+		free, all, err := spaceAt(path)
+		if err != nil {
 			c.add(warns, path+": "+err.Error(), "see that the shop's user may read it")
 			continue
 		}
-		unit := uint64(state.Bsize)
-		judgeSpace(path, state.Bavail*unit, state.Blocks*unit, c)
+		judgeSpace(path, free, all, c)
 	}
 }
+
+// spaceAt returns how many bytes of a path's file system are free to the shop, and how
+// many it has.
+func spaceAt(path string) (free, all uint64, err error) {
+	var state syscall.Statfs_t
+	if err := syscall.Statfs(path, &state); err != nil {
+		return 0, 0, fmt.Errorf("ask for free space: %w", err)
+	}
+	unit := uint64(state.Bsize)
+	return state.Bavail * unit, state.Blocks * unit, nil
+}
+
+// isTight says whether so little is free that it may be used up within days: then
+// PostgreSQL stops, and the shop with it.
+func isTight(free, all uint64) bool { return free < littleSpace && free < all/littleShare }
 
 // existing is the path, or what of it is there.
 func existing(path string) string {
@@ -64,7 +79,7 @@ func deviceOf(path string) uint64 {
 }
 
 func judgeSpace(path string, free, all uint64, c *check) {
-	said := fmt.Sprintf("%s: %.1f of %.1f GiB free", path, float64(free)/(1<<30), float64(all)/(1<<30))
+	said := fmt.Sprintf("%s: %.1f of %.1f GiB free", path, float64(free)/gib, float64(all)/gib)
 	const todo = "make room: journalctl --vacuum-size=200M, docker system prune, old backups"
 	switch {
 	case free < noSpace:

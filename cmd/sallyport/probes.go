@@ -44,6 +44,7 @@ func (p *program) probes() []api.Probe {
 		{Names: []string{"webhook"}, Fresh: freshOutside, Look: p.lookAtWebhook},
 		{Names: []string{"cryptopay"}, Silent: api.CodeCryptoPayDown, Fresh: freshOutside, Look: lookAlone(p.cryptobot.Check, api.CodeCryptoPayRefused)},
 		{Names: []string{"catalogue"}, Look: p.lookAtCatalogue},
+		{Names: []string{"disk"}, Fresh: freshOutside, Look: p.lookAtDisk},
 	}
 	if p.certs != nil {
 		probes = append(probes, api.Probe{Names: []string{"certificate"}, Look: func(context.Context) ([]api.Finding, error) {
@@ -251,4 +252,21 @@ func backupFinding(v store.BackupVitals) api.Finding {
 		degradedIf(v.Age > lateBackup, api.CodeBackupLate, "none has succeeded for %s", v.Age.Round(time.Hour)),
 		degradedIf(v.Failure != "", api.CodeBackupFailed, "the last one failed: %s", v.Failure),
 	)
+}
+
+// lookAtDisk says whether there is room where the shop's files are. On a server that
+// the installer or compose has set up, that is the disk of the database and of the
+// backups too.
+func (p *program) lookAtDisk(context.Context) ([]api.Finding, error) {
+	for _, path := range []string{".", p.config.TLSDir} {
+		path = existing(path)
+		free, all, err := spaceAt(path)
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", path, err)
+		}
+		if isTight(free, all) {
+			return []api.Finding{degraded(api.CodeDiskFull, "%s: %.2f of %.2f GiB are free", path, float64(free)/gib, float64(all)/gib)}, nil
+		}
+	}
+	return []api.Finding{{State: api.StateOK}}, nil
 }

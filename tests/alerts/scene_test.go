@@ -82,6 +82,7 @@ type scene struct {
 	door       fault.Switch      // before the shop, as Telegram reaches it
 	address    string            // of the operations pages
 	ill        string            // a component that is never well in this scene
+	program    string            // the product
 }
 
 // guard stands before a host; it passes everything on until it is told to refuse.
@@ -132,7 +133,7 @@ func begin(t *testing.T, settings ...string) *scene {
 // prepare makes a scene that does not run yet.
 func prepare(t *testing.T) *scene {
 	t.Helper()
-	return &scene{t: t, texts: textsOf(t, "en")}
+	return &scene{t: t, texts: textsOf(t, "en"), program: program}
 }
 
 // textsOf are what operators and customers read in a language.
@@ -170,7 +171,7 @@ func (s *scene) startOn(app int, settings ...string) {
 	t.Cleanup(func() { s.door.Clear(); _ = door.Close() })
 	s.address = fmt.Sprintf("http://127.0.0.1:%d", app)
 	s.w, err = sandbox.Start(t.Context(), sandbox.Config{
-		Program: program, AppPort: app, TelegramPort: bot, CryptoPayPort: pay, Speed: 200,
+		Program: s.program, AppPort: app, TelegramPort: bot, CryptoPayPort: pay, Speed: 200,
 		Env: append([]string{
 			"TELEGRAM_API=" + s.telegram.server.URL, "CRYPTOPAY_API=" + s.cryptopay.server.URL + "/api",
 			"PUBLIC_URL=http://" + door.Addr(), fmt.Sprintf("OPERATOR_CHAT=%d", operator),
