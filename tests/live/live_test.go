@@ -71,6 +71,7 @@ func TestABareServerBecomesALiveShop(t *testing.T) {
 		return
 	}
 	m, o := newMachine(t), newOutside(t)
+	uncovered(t, m)
 	said := m.install(o, "--domain "+domain)
 	m.well()
 	builtThere(t, m, said)
@@ -86,6 +87,15 @@ func TestABareServerBecomesALiveShop(t *testing.T) {
 	upgraded(t, m, o, link)
 	m.boot.Kill()
 	moved(t, o, link, lost)
+}
+
+// uncovered: there is no web site that all installations look like.
+func uncovered(t *testing.T, m *machine) {
+	t.Helper()
+	out, err := m.try([]string{"BOT_TOKEN=" + botToken, "CRYPTOPAY_TOKEN=" + cryptoPayToken}, "deploy/install.sh --domain "+domain)
+	if err == nil || !strings.Contains(out, "--cover: want the web site that the node looks like") {
+		t.Errorf("without a cover: %v, %s", err, out)
+	}
 }
 
 // builtThere: the shop was built on the machine, by the Go that is pinned.
@@ -124,6 +134,12 @@ func hardened(t *testing.T, m *machine) {
 	for _, unit := range []string{"sallyport", "sallyport-xray"} {
 		m.do("systemd-analyze security --offline=yes --threshold=17 /etc/systemd/system/" + unit + ".service")
 		pid := strings.TrimSpace(m.do("systemctl show --property=MainPID --value " + unit))
+		if limits := m.do("systemctl show --property=MemoryMax --property=TasksMax --property=LimitCORE " + unit); strings.Contains(limits, "infinity") {
+			t.Errorf("%s may use up the server: %s", unit, limits)
+		}
+		if first := m.do("cat /proc/" + pid + "/oom_score_adj"); first == "0\n" {
+			t.Errorf("%s may be kept before PostgreSQL", unit)
+		}
 		status := m.do("cat /proc/" + pid + "/status")
 		for _, want := range []string{"NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000400"} {
 			if !strings.Contains(status, want) {

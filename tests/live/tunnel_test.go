@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/proxy"
 
 	"sallyport/sandbox/node"
 	"sallyport/sandbox/node/client"
@@ -19,6 +21,13 @@ import (
 // server itself when the connection is made; and one that does not resolve at first.
 func rebound(t *testing.T, m *machine, link string) {
 	t.Helper()
+	const alone = "systemd-run --quiet --pipe --wait --property=IPAddressDeny=%s curl --silent --max-time 3 http://127.0.0.1:8081/livez"
+	if out, err := m.try(nil, fmt.Sprintf(alone, "192.0.2.1")); err != nil {
+		t.Errorf("what is to be kept from customers is not there: %v, %s", err, out)
+	}
+	if out, err := m.try(nil, fmt.Sprintf(alone, "localhost")); err == nil {
+		t.Errorf("this kernel keeps nobody from an address: %s", out)
+	}
 	asked := serveNames(t, internetAddress+":53")
 	m.do("echo nameserver " + internetAddress + " >/etc/resolv.conf && systemctl restart sallyport-xray")
 	m.well()
@@ -38,11 +47,48 @@ func rebound(t *testing.T, m *machine, link string) {
 			refused(t, browser, "http://"+name+":8081/livez")
 		}
 	}
+	costs(t, app.SOCKSAddr())
 	if asked.Load() < 12 {
 		t.Errorf("names were asked for only %d times", asked.Load())
 	}
 	m.do("rm /etc/resolv.conf && systemctl restart sallyport-xray")
 	m.well()
+}
+
+// costs checks that customers do not send mail or share files from this server, which has
+// providers close it, and may talk of anything else.
+func costs(t *testing.T, socks string) {
+	t.Helper()
+	for _, port := range []string{":25", ":6881"} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", internetAddress+port)
+		must(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for conn, err := listener.Accept(); err == nil; conn, err = listener.Accept() {
+				go func() { _, _ = io.Copy(conn, conn); _ = conn.Close() }() // until whoever is there has gone
+			}
+		}()
+	}
+	const torrent = "\x13BitTorrent protocol" + "00000000" + "aaaaaaaaaaaaaaaaaaaa" + "bbbbbbbbbbbbbbbbbbbb"
+	for _, c := range []struct {
+		port, says string
+		passes     bool
+	}{{":6881", strings.Repeat("anything else, ", 10), true}, {":6881", torrent, false}, {":25", "EHLO example.com\r\n", false}} {
+		dialer, err := proxy.SOCKS5("tcp", socks, nil, proxy.Direct)
+		must(t, err)
+		conn, err := dialer.Dial("tcp", internetAddress+c.port)
+		must(t, err) // the app says yes before it knows
+		must(t, conn.SetDeadline(time.Now().Add(5*time.Second)))
+		_, err = io.WriteString(conn, c.says)
+		answer := make([]byte, len(c.says))
+		if err == nil {
+			_, err = io.ReadFull(conn, answer)
+		}
+		if passed := err == nil && string(answer) == c.says; passed != c.passes {
+			t.Errorf("%.20q to port %s passes: %t, %v", c.says, c.port, passed, err)
+		}
+		_ = conn.Close()
+	}
 }
 
 // refused checks that nothing of the shop's is reached by an address.
