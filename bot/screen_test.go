@@ -3,8 +3,11 @@ package bot
 import (
 	"flag"
 	"fmt"
+	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"sallyport/outbound"
+	"sallyport/sandbox/telegram"
 	"sallyport/shop"
 )
 
@@ -155,6 +160,54 @@ func TestScreensKeepTelegramsLimits(t *testing.T) {
 			}
 			if strings.Contains(screen.Text, "<no value>") || strings.Contains(screen.Text, "{{") {
 				t.Errorf("%s.%s: a placeholder was left empty: %s", name, l, screen.Text)
+			}
+		}
+	}
+}
+
+// The fullest catalogue that may be, and links as long as may be: what is said to fit,
+// Telegram takes.
+func TestTelegramTakesWhatFits(t *testing.T) {
+	t.Parallel()
+	server := telegram.New(telegram.Config{Token: "1:x", Limits: telegram.Limits{Disabled: true}})
+	t.Cleanup(server.Close)
+	api := httptest.NewServer(server)
+	t.Cleanup(api.Close)
+	client := NewClient("1:x", api.URL, outbound.New(outbound.Config{Name: "telegram"}))
+	t.Cleanup(client.Close)
+	if _, err := server.SendText(telegram.User{ID: 7, FirstName: "Ann"}, "/start"); err != nil {
+		t.Fatal(err)
+	}
+	full := shop.Catalogue{Support: strings.Repeat("&", 128)}
+	for n := range 8 {
+		plan := shop.Plan{ID: shop.PlanID(strings.Repeat(strconv.Itoa(n), 16)), Name: map[shop.Language]string{shop.English: strings.Repeat("🎉", 32)}}
+		plan.Description = map[shop.Language]string{shop.English: strings.Repeat("<", 300), shop.Russian: strings.Repeat("🎉", 150)}
+		for length := range 12 {
+			plan.Periods = append(plan.Periods, shop.Period{
+				ID: shop.PeriodID(fmt.Sprintf("%011ds", length+1)), Length: time.Duration(length+1) * time.Second,
+				Price: shop.Money{Minor: math.MaxInt64 - int64(n), Currency: "RUB"}, Stars: shop.Money{Minor: 10_000, Currency: shop.XTR},
+			})
+		}
+		full.Plans = append(full.Plans, plan)
+	}
+	var links []shop.Link
+	for n := range 10 {
+		links = append(links, shop.Link{Node: strings.Repeat(strconv.Itoa(n), 32), URL: testLink() + strings.Repeat("%F0%9F%8E%89", 80)})
+	}
+	for _, l := range shop.Languages() {
+		sent := make(map[string]bool) // most screens look like another
+		for _, screen := range texts(t).painter(l).screensOf(full, links) {
+			params := textParams(7, screen)
+			key := params["text"] + params["reply_markup"]
+			if sent[key] {
+				continue
+			}
+			sent[key] = true
+			if err := screen.fits(); err != nil {
+				t.Errorf("%s in %s: %v", screen.Name, l, err)
+			}
+			if err := client.Call(t.Context(), "sendMessage", params, nil); err != nil {
+				t.Fatalf("%s in %s: %v\n%s", screen.Name, l, err, draw(screen))
 			}
 		}
 	}
