@@ -153,6 +153,10 @@ func (p *program) buildOutside(context.Context) error {
 		ReturnURL: p.config.ReturnURL, Host: p.hostBy(p.config.proxy(), "cryptopay", payBudget, 8),
 	})
 	p.onClose(p.cryptobot.Close)
+	if p.config.Heartbeat != "" {
+		h := p.hostBy(p.config.proxy(), "heartbeat", heartbeatBudget, 1)
+		p.onClose(h.HTTP().CloseIdleConnections)
+	}
 	return nil
 }
 

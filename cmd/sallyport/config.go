@@ -68,6 +68,7 @@ type config struct {
 	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's and Telegram's own lists of payments are compared with ours"`
 
 	OperatorChat     int64         `env:"OPERATOR_CHAT" doc:"the number of the Telegram chat that is told what is wrong, such as your own id; empty means nobody is"`
+	Heartbeat        secret        `env:"HEARTBEAT_URL" doc:"an address that is asked for once a minute while the shop is well, such as a check at healthchecks.io, where you are told when that stops"`
 	OperatorLanguage string        `env:"OPERATOR_LANGUAGE" envDefault:"en" doc:"in which it is told: 'en' or 'ru'"`
 	WatchEvery       time.Duration `env:"WATCH_EVERY" envDefault:"10s" doc:"how often every component is looked at"`
 	AlertAfter       time.Duration `env:"ALERT_AFTER" envDefault:"30s" doc:"how long something must be wrong before the operator is told, and well before the all-clear"`
@@ -93,6 +94,7 @@ func (c config) validate() error {
 		"EXPIRE_EVERY, CHECK_NODES_EVERY, POLL_INVOICES_EVERY, SWEEP_PAYMENTS_EVERY", "times of at least 100ms")
 	check(min(c.WatchEvery, c.AlertAfter) >= 100*time.Millisecond, "WATCH_EVERY, ALERT_AFTER", "times of at least 100ms")
 	check(slices.Contains(shop.Languages(), shop.Language(c.OperatorLanguage)), "OPERATOR_LANGUAGE", "en or ru")
+	check(c.Heartbeat == "" || isURL(string(c.Heartbeat)), "HEARTBEAT_URL", "an http or https address, or nothing")
 	_, levelErr := zapcore.ParseLevel(c.LogLevel)
 	check(levelErr == nil, "LOG_LEVEL", "debug, info, warn or error")
 	check(regexp.MustCompile(`^[A-Z0-9]{2,10}(,[A-Z0-9]{2,10})*$`).MatchString(strings.Join(c.CryptoPayAssets, ",")),

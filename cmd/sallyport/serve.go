@@ -83,6 +83,10 @@ func (p *program) run(ctx context.Context, hangups <-chan os.Signal) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		newSupervisor().attend(ctx, func(err error) { p.log.Warn("supervisor not told", zap.NamedError("err", err)) })
+		return nil
+	})
 	for _, d := range doors {
 		g.Go(func() error { return d.serve(ctx) })
 	}
@@ -95,7 +99,7 @@ func (p *program) run(ctx context.Context, hangups <-chan os.Signal) error {
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.keepCertificate(ctx, up); return nil })
-	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.tryWays, p.watch.Run} {
+	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.tryWays, p.watch.Run, p.keepHeartbeat} {
 		g.Go(func() error { do(ctx); return nil })
 	}
 	g.Go(func() error { p.keepOperator(ctx); return nil })
