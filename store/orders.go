@@ -250,7 +250,7 @@ func (s *Store) Trouble(ctx context.Context, id shop.OrderID) (trouble shop.Trou
 			SELECT
 				EXISTS (SELECT FROM invoices WHERE order_id = $1 AND refusals > 1 AND external_id IS NULL),
 				EXISTS (SELECT FROM payment_events WHERE order_id = $1 AND outcome = 'flagged' AND reviewed_at IS NULL AND reason <> $2)`,
-			id.UUID, shop.ErrRefunded.(*shop.Error).Key).Scan(&trouble.Refused, &trouble.Doubtful)
+			id.UUID, reasonOf(shop.ErrRefunded)).Scan(&trouble.Refused, &trouble.Doubtful)
 	})
 	return trouble, err
 }
