@@ -83,12 +83,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // gather says how many commits of each kind are under way at once: deliveries come
-// first, because somebody waits for their answer and their sender counts it.
+// first, because somebody waits for their answer and their sender counts it. What is about
+// leases is done in time or not at all: done late, it would undo what the same process has
+// done since, as give a lane away that it works again.
 func (s *Store) gather() {
 	s.arrivals.do, s.arrivals.atOnce = s.addUpdates, 4
 	s.claims.do, s.claims.atOnce = s.claimUpdates, 1
 	s.closings.do, s.closings.atOnce = s.closeUpdates, 1
 	s.releases.do, s.releases.atOnce = s.releaseLanes, 1
+	s.claims.prompt, s.closings.prompt, s.releases.prompt = true, true, true
 }
 
 // planning says how PostgreSQL plans a statement that comes again and again. A plan that

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"sallyport/shop"
@@ -15,6 +16,7 @@ const maxTogether = 64
 type together[T any] struct {
 	do     func(context.Context, []*T) error // what it finds goes into the items
 	atOnce int                               // more than one, so that on a slow disk the next need not wait for the one before
+	prompt bool                              // what its caller gives up before it is begun is not done
 
 	mu      sync.Mutex
 	waiting []*waiting[T]
@@ -23,13 +25,14 @@ type together[T any] struct {
 
 // waiting is an item on its way.
 type waiting[T any] struct {
+	ctx  context.Context //nolint:containedctx // of the caller, who may give up while the item waits
 	item *T
 	err  error
 	done chan struct{} // closed when err is there
 }
 
-// add does the item and returns when it is done. If ctx ends before, the item may be
-// done all the same, and must not be looked at.
+// add does the item and returns when it is done. If ctx ends before, the item may be done
+// all the same, unless it is to be prompt and was not begun, and must not be looked at.
 func (g *together[T]) add(ctx context.Context, item *T) error {
 	if err := shop.Free(ctx); err != nil {
 		return err // with a connection in hand, nobody may wait for those of others
@@ -37,7 +40,7 @@ func (g *together[T]) add(ctx context.Context, item *T) error {
 	if ctx.Err() != nil {
 		return shop.Unavailable(context.Cause(ctx)) // it must not be done after its caller has given up
 	}
-	w := &waiting[T]{item: item, done: make(chan struct{})}
+	w := &waiting[T]{ctx: ctx, item: item, done: make(chan struct{})}
 	if g.join(w) {
 		go g.run(context.WithoutCancel(ctx)) // it does what others brought, too
 	}
@@ -80,6 +83,9 @@ func (g *together[T]) run(ctx context.Context) {
 func (g *together[T]) take() []*waiting[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.prompt {
+		g.waiting = slices.DeleteFunc(g.waiting, func(w *waiting[T]) bool { return w.ctx.Err() != nil })
+	}
 	n := min(len(g.waiting), maxTogether)
 	if n == 0 {
 		g.running--
