@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +46,7 @@ func (r *run) checks() []check {
 		{"every invoice paid at Crypto Pay is one event and one sale", b.CheckInvoices},
 		{"every charge of Stars is one event and one sale", b.CheckStars},
 		{"forged callbacks changed nothing", r.checkForged},
+		{"who was told that their money is looked at had somebody play with it", r.checkDoubted},
 		{"every paid order gave one period", b.CheckPeriods},
 		{"Xray lets in who is entitled, and nobody else", b.CheckNode},
 		{"everybody who paid has the key in the chat", b.CheckKeys},
@@ -78,7 +81,7 @@ func (r *run) trace(ctx context.Context, person int64) string {
 		{"job", `
 			SELECT jsonb_build_object('id', id, 'kind', kind, 'args', args, 'state', state, 'attempt', attempt, 'created', created_at,
 				'scheduled', scheduled_at, 'attempted', attempted_at, 'by', attempted_by, 'finalized', finalized_at, 'errors', errors)::text
-			FROM river_job WHERE args ->> 'user_id' = $1::text OR args ->> 'order_id' IN (SELECT id::text FROM orders WHERE user_id = $1)
+			FROM river_job WHERE args ->> 'user_id' = $1::bigint::text OR args ->> 'order_id' IN (SELECT id::text FROM orders WHERE user_id = $1)
 			ORDER BY id`},
 		{"dialog", `SELECT to_jsonb(d)::text FROM dialogs d WHERE user_id = $1`},
 		{"update", `SELECT (to_jsonb(i) - 'body' || jsonb_build_object('transaction', xmin::text))::text FROM inbox i WHERE lane = $1 ORDER BY arrival`},
@@ -116,6 +119,24 @@ func (r *run) checkForged(ctx context.Context) error {
 		err = fmt.Errorf("%d are settled", believed)
 	}
 	return errors.Join(err, r.books.CheckFlagged(ctx))
+}
+
+// checkDoubted looks for the payment that somebody told of in a wrong way, by each who
+// was told that money for their order is looked at.
+func (r *run) checkDoubted(ctx context.Context) error {
+	r.crowd.mu.Lock()
+	defer r.crowd.mu.Unlock()
+	var problems []error
+	for person := range r.crowd.doubted {
+		n, err := r.books.Count(ctx, `
+			SELECT count(*) FROM payment_events e JOIN orders o ON o.id = e.order_id
+			WHERE o.user_id = $1 AND e.outcome = 'flagged' AND e.external_id = ANY($2)`, person, slices.Collect(maps.Keys(r.crowd.flagged)))
+		if err == nil && n == 0 {
+			err = fmt.Errorf("nobody played with a payment of person %d:\n%s", person, r.trace(ctx, person))
+		}
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 // checkUpdates adds to the books what the door saw.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -33,13 +34,14 @@ type crowd struct {
 	under   int // way
 	late    []late
 	flagged map[string]bool // payments that may be flagged, because somebody played with them
+	doubted map[int64]bool  // people who were told that money for their order is looked at
 	posted  map[string]int  // forged callbacks, by what was answered
 }
 
 func newCrowd(w *sandbox.World) *crowd {
 	return &crowd{
 		world: w, client: &http.Client{Timeout: doorPatience}, places: make(chan struct{}, atOnce),
-		people: make(map[int64]*person), done: make(map[deed]int), flagged: make(map[string]bool), posted: make(map[string]int),
+		people: make(map[int64]*person), done: make(map[deed]int), flagged: make(map[string]bool), doubted: make(map[int64]bool), posted: make(map[string]int),
 	}
 }
 
@@ -63,6 +65,10 @@ func (c *crowd) run(ctx context.Context, began time.Time, length time.Duration, 
 			err := c.do(ctx, a)
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			if errors.Is(err, sandbox.ErrDoubtful) {
+				c.doubted[a.person] = true // and they wait: it is checked that they should
+				err = nil
+			}
 			if err != nil {
 				c.late = append(c.late, late{a, err})
 				return
