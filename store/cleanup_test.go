@@ -206,7 +206,8 @@ func TestWhateverNamesACustomerFollowsTheirNumber(t *testing.T) {
 	unnamed := list(t.Context(), t, s, `
 		SELECT c.table_name::text FROM information_schema.columns c
 		WHERE c.table_schema = 'public' AND c.column_name IN ('user_id', 'customer_id') AND NOT EXISTS (
-			SELECT FROM pg_constraint WHERE contype = 'f' AND confrelid = 'users'::regclass AND conrelid = c.table_name::regclass)`)
+			SELECT FROM pg_constraint WHERE contype = 'f' AND confrelid = 'users'::regclass AND conrelid = c.table_name::regclass)
+		AND c.table_name <> 'left_alone' -- written for every message; Forget empties it`)
 	if len(unnamed) != 0 {
 		t.Errorf("%v: a customer's number is a foreign key", unnamed)
 	}

@@ -55,6 +55,7 @@ func live(t *testing.T, s *store.Store, id int64) {
 	body := fmt.Sprintf(`{"update_id":1,"message":{"from":{"id":%d,"first_name":"Anna"},"text":"hello"}}`, id)
 	must(t, s, `INSERT INTO inbox (update_id, lane, kind, body, state, closed_at, reviewed_at) VALUES
 		($1::bigint % 1000, $1::bigint, 'message', '', 'done', now(), NULL), (1000 + $1::bigint % 1000, $1::bigint, 'message', $2, 'dead', now(), now())`, id, []byte(body))
+	must(t, s, `INSERT INTO left_alone (user_id, alone_until) VALUES ($1, now())`, id)
 	must(t, s, `INSERT INTO lanes (lane, holder, leased_until) VALUES ($1, 'me', now())`, id)
 	must(t, s, `INSERT INTO dead_letters (source, reason, body, digest, reviewed_at) VALUES ('telegram', 'odd', $1, $1, now())`, []byte(body))
 	must(t, s, `INSERT INTO payment_events (provider, external_id, outcome, reason, invoiced_minor, currency, paid_asset, paid_amount, fee_asset, fee_amount, raw, reviewed_at)
