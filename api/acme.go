@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type ACMEConfig struct {
 	Proxy      func(*http.Request) (*url.URL, error) // by which the CA is reached; nil means as the environment says
 	Listen     string                                // where HTTPS is served: TLS-ALPN-01 is solved there
 	HTTPListen string                                // where HTTP is served: HTTP-01 is solved there; empty means it is not
+	PublicPort int                                   // where the outside reaches HTTPS; default 443
 	Storage    certmagic.Storage                     // shared by all replicas
 	CheckEvery time.Duration                         // default 10 min
 	Logger     *zap.Logger
@@ -94,6 +96,7 @@ func NewACME(cfg ACMEConfig) (*ACME, error) {
 	a.issuer = certmagic.NewACMEIssuer(a.magic, certmagic.ACMEIssuer{
 		CA: cfg.Directory, Email: cfg.Email, Agreed: true, TrustedRoots: cfg.Roots, HTTPProxy: cfg.Proxy, Logger: quiet,
 		ListenHost: listenHost, AltTLSALPNPort: tlsPort, AltHTTPPort: httpPort, DisableHTTPChallenge: cfg.HTTPListen == "",
+		DisableTLSALPNChallenge: a.besideOther() && cfg.HTTPListen != "", // the CA comes to port 443, and would meet the other
 	})
 	a.magic.Issuers = []certmagic.Issuer{a.issuer}
 	return a, nil
@@ -113,12 +116,35 @@ func splitListen(address string) (host string, port int, err error) {
 // Close stops the renewal.
 func (a *ACME) Close() { a.cache.Stop() }
 
-// TLS is how to listen. It solves TLS-ALPN-01 for all replicas.
+// besideOther says whether something other than the shop has port 443.
+func (a *ACME) besideOther() bool { return a.cfg.PublicPort != 0 && a.cfg.PublicPort != httpsPort }
+
+const httpsPort = 443
+
+// TLS is how to listen. It solves TLS-ALPN-01 for all replicas. Where something else has
+// port 443, such as a node whose cover is another site, our certificate is shown to nobody
+// who does not ask for our name: that they belong together is not to be seen.
 func (a *ACME) TLS() *tls.Config {
 	config := a.magic.TLSConfig()
+	if a.besideOther() {
+		config.GetCertificate = onlyFor(a.cfg.Host, config.GetCertificate)
+	}
 	config.MinVersion = tls.VersionTLS12
 	config.NextProtos = append([]string{"h2", "http/1.1"}, config.NextProtos...) // the first that a client knows is taken
 	return config
+}
+
+// errNotOurs is what a client that asks for another name is refused with.
+var errNotOurs = errors.New("asked for another name, or for none")
+
+// onlyFor shows a certificate to those alone who ask for the name.
+func onlyFor(name string, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if !strings.EqualFold(strings.TrimSuffix(hello.ServerName, "."), name) {
+			return nil, errNotOurs
+		}
+		return get(hello)
+	}
 }
 
 // Challenges solves HTTP-01 for all replicas, and passes on whatever else is asked.

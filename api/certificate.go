@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -65,10 +66,16 @@ func OnlyHTTPS(next http.Handler) http.Handler {
 	})
 }
 
-// ToHTTPS leads from plain HTTP to the same path at host over HTTPS. It leads readers
-// only: who posts in the clear has shown what they post already, and must notice.
+// ToHTTPS leads from plain HTTP to the same path at host over HTTPS: those who know our
+// name, so that nobody learns it from our address. It leads readers only: who posts in the
+// clear has shown what they post already, and must notice.
 func ToHTTPS(host string) http.Handler {
+	name := (&url.URL{Host: host}).Hostname()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), name) {
+			http.NotFound(w, r)
+			return
+		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			http.Error(w, "HTTPS only", http.StatusForbidden)
 			return

@@ -7,15 +7,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/api"
@@ -193,24 +196,68 @@ func TestPlainHTTPLeadsReadersToTheSamePath(t *testing.T) {
 		method, target string
 		code           int
 		location       string
+		host           string // that is asked for; default ours
 	}{
-		{http.MethodGet, "/", http.StatusPermanentRedirect, "https://shop.example:8443/"},
-		{http.MethodHead, "/a%2Fb?c=d&e", http.StatusPermanentRedirect, "https://shop.example:8443/a%2Fb?c=d&e"},
-		{http.MethodGet, "http://evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443/x"},
-		{http.MethodGet, "//evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443//evil.example/x"},
-		{http.MethodGet, "http:.evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443"},
-		{http.MethodPost, "/telegram/webhook", http.StatusForbidden, ""},
+		{http.MethodGet, "/", http.StatusPermanentRedirect, "https://shop.example:8443/", ""},
+		{http.MethodHead, "/a%2Fb?c=d&e", http.StatusPermanentRedirect, "https://shop.example:8443/a%2Fb?c=d&e", ""},
+		{http.MethodGet, "http://evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443/x", ""},
+		{http.MethodGet, "//evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443//evil.example/x", ""},
+		{http.MethodGet, "http:.evil.example/x", http.StatusPermanentRedirect, "https://shop.example:8443", ""},
+		{http.MethodPost, "/telegram/webhook", http.StatusForbidden, "", ""},
+		{http.MethodGet, "/", http.StatusNotFound, "", "203.0.113.9"},
+		{http.MethodGet, "/", http.StatusNotFound, "", "other.example"},
+		{http.MethodPost, "/", http.StatusNotFound, "", "other.example"},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), c.method, "/", nil)
 		asked, err := url.ParseRequestURI(c.target)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.URL, r.Host = asked, "evil.example"
+		r.URL, r.Host = asked, "Shop.Example:80"
+		if c.host != "" {
+			r.Host = c.host
+		}
 		w := httptest.NewRecorder()
 		api.ToHTTPS("shop.example:8443").ServeHTTP(w, r)
 		if w.Code != c.code || w.Header().Get("Location") != c.location {
 			t.Errorf("%s %s: %d to %q", c.method, c.target, w.Code, w.Header().Get("Location"))
+		}
+	}
+}
+
+// Beside a node that shows another site's certificate on port 443, ours is shown to those
+// alone who know our name; where 443 is ours, to whoever comes.
+func TestOurNameIsShownToThoseWhoKnowIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		port  int
+		name  string
+		shown bool
+	}{
+		{8443, "shop.example", true},
+		{8443, "SHOP.example.", true},
+		{8443, "", false},
+		{8443, "www.example", false},
+		{443, "shop.example", true},
+		{443, "", true},
+	} {
+		a, err := api.NewACME(api.ACMEConfig{
+			Host: "shop.example", Directory: "https://ca.invalid", Listen: ":8443", HTTPListen: ":8080", PublicPort: c.port,
+			Storage: &certmagic.FileStorage{Path: t.TempDir()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(a.Close)
+		ours, theirs := net.Pipe()
+		go func() { // it ends with the pipe
+			_ = tls.Client(theirs, &tls.Config{InsecureSkipVerify: true, ServerName: c.name}).HandshakeContext(t.Context()) //nolint:gosec // our own server
+			_ = theirs.Close()
+		}()
+		err = tls.Server(ours, a.TLS()).HandshakeContext(t.Context()) // nor is there a certificate yet
+		_ = ours.Close()
+		if refused := err != nil && strings.Contains(err.Error(), "another name"); err == nil || refused == c.shown {
+			t.Errorf("port %d, name %q: %v", c.port, c.name, err)
 		}
 	}
 }

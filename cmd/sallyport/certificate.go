@@ -101,6 +101,19 @@ func (c config) publicHost() string {
 	return strings.ToLower(u.Hostname())
 }
 
+// publicPort is where the outside reaches the shop.
+func (c config) publicPort() int {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil {
+		return 0 // validation says so
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return 0 // that of the scheme
+	}
+	return port
+}
+
 func (c config) appKey() ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(string(c.AppKey))
 	if err != nil {
@@ -163,7 +176,8 @@ func (p *program) buildACME(ctx context.Context) (*api.ACME, error) {
 		return nil, err
 	}
 	return api.NewACME(api.ACMEConfig{
-		Host: p.config.publicHost(), Directory: p.config.ACMECA, Email: p.config.ACMEEmail, Roots: roots,
+		PublicPort: p.config.publicPort(),
+		Host:       p.config.publicHost(), Directory: p.config.ACMECA, Email: p.config.ACMEEmail, Roots: roots,
 		Proxy:  p.config.proxy(),
 		Listen: p.config.Listen, HTTPListen: p.config.HTTPListen, Storage: kept, Logger: p.log.Named("tls"),
 	})

@@ -87,7 +87,8 @@ func ask(ctx context.Context, c config, listen, page string) (body []byte, statu
 		return nil, 0, fmt.Errorf("ask %s: %w", listen, err)
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, //nolint:gosec // it is this machine that we ask, whatever its certificate says
+		ServerName:         c.publicHost(), // the shop may answer to no other
+		InsecureSkipVerify: true,           //nolint:gosec // it is this machine that we ask, whatever its certificate says
 	}}}
 	resp, err := client.Do(request)
 	if err != nil {

@@ -1,12 +1,15 @@
 package acme_test
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -45,27 +48,49 @@ func TestACertificateByTLSALPN01AndAWebhookOverIt(t *testing.T) {
 	}
 }
 
-// The CA's TLS port leads nowhere: only HTTP-01 can do it.
+// The CA's TLS port leads to another program, as 443 does where Xray has it: only HTTP-01
+// can do it, and nothing else is tried, because a CA counts failures.
 func TestACertificateByHTTP01AndTheWayToHTTPS(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, nil)
 	s.env["HTTP_LISTEN"] = fmt.Sprintf("127.0.0.1:%d", s.http)
-	a := newAuthority(t, s.http, freePort(t), quarter)
+	other, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var met atomic.Int32
+	go func() { // it ends with the listener
+		for {
+			conn, err := other.Accept()
+			if err != nil {
+				return
+			}
+			met.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = other.Close() })
+	a := newAuthority(t, s.http, other.Addr().(*net.TCPAddr).Port, quarter)
 	s.trusting(a).start()
 	s.served(a.Issued, 90*time.Second)
+	if n := met.Load(); n > 0 {
+		t.Errorf("the CA met the other program %d times", n)
+	}
 	plain := client(t, s.http, nil)
 	for _, c := range []struct {
 		method, path string
 		code         int
 		location     string
+		host         string // that is asked for; default ours
 	}{
-		{http.MethodGet, "/livez?x=1", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/livez?x=1"},
-		{http.MethodHead, "/", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/"},
-		{http.MethodGet, "//evil.example/x", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "//evil.example/x"},
-		{http.MethodGet, "/.well-known/acme-challenge/none", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/.well-known/acme-challenge/none"},
-		{http.MethodPost, "/telegram/webhook", http.StatusForbidden, ""},
+		{http.MethodGet, "/livez?x=1", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/livez?x=1", ""},
+		{http.MethodHead, "/", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/", ""},
+		{http.MethodGet, "//evil.example/x", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "//evil.example/x", ""},
+		{http.MethodGet, "/.well-known/acme-challenge/none", http.StatusPermanentRedirect, s.env["PUBLIC_URL"] + "/.well-known/acme-challenge/none", ""},
+		{http.MethodPost, "/telegram/webhook", http.StatusForbidden, "", ""},
+		{http.MethodGet, "/", http.StatusNotFound, "", "evil.example"},
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), c.method, "http://evil.example"+c.path, nil)
+		request, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+cmp.Or(c.host, "localhost")+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
