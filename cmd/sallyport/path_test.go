@@ -185,3 +185,53 @@ func TestHealthPages(t *testing.T) {
 		t.Errorf("unknown path: %d", code)
 	}
 }
+
+// docs/node.md tells operators so: what is open goes on, and a restart of Xray cuts it.
+func TestAnOpenConnectionOutlastsTheEndUntilXrayRestarts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start()
+	anna := w.person(1011)
+	anna.paid(anna.order("2 секунды"))
+	link := key(anna.see("Нажмите на ключ"))
+	binary, err := node.Binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	device, err := client.Start(t.Context(), binary, link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = device.Stop() })
+	browser := device.HTTPClient()
+	browser.Timeout = 8 * time.Second
+	way, ok := browser.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the way is a %T", browser.Transport)
+	}
+	way.DisableKeepAlives, way.MaxConnsPerHost = false, 1
+	load := func() error {
+		resp, err := browser.Get(w.internet.URL)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, err = io.ReadAll(resp.Body)
+		return err
+	}
+	if err := load(); err != nil {
+		t.Fatal(err)
+	}
+	anna.see("Ваш доступ закончился")
+	w.waitFor("new connections to be refused", func() bool { return w.connects(link) != nil })
+	if err := load(); err != nil {
+		t.Errorf("what is open is cut, and docs/node.md says that it is not: %v", err)
+	}
+	w.node.Kill()
+	if err := w.node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if load() == nil && load() == nil {
+		t.Error("a restart of Xray cuts nothing")
+	}
+}
