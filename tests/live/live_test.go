@@ -177,4 +177,24 @@ func killed(t *testing.T, m *machine, o *outside, link string) {
 	o.connects(link)
 	m.do("systemctl reload sallyport")
 	m.well()
+	stopped(t, m)
+}
+
+// stopped: a process that hangs altogether is started anew.
+func stopped(t *testing.T, m *machine) {
+	t.Helper()
+	const quick = "/run/systemd/system/sallyport.service.d"
+	m.do("mkdir -p " + quick + " && printf '[Service]\\nWatchdogSec=5\\nTimeoutAbortSec=2\\n' >" + quick + "/quick.conf && systemctl daemon-reload && systemctl restart sallyport")
+	m.well()
+	const pid = "systemctl show --property=MainPID --value sallyport"
+	before := m.do(pid)
+	m.do("systemctl kill --signal STOP sallyport")
+	until(t, "another process", time.Minute, func() error {
+		if now := m.do(pid); now == before || now == "0\n" {
+			return fmt.Errorf("it is still %s", now)
+		}
+		return nil
+	})
+	m.do("rm -r " + quick + " && systemctl daemon-reload && systemctl restart sallyport")
+	m.well()
 }
