@@ -128,7 +128,9 @@ func upgraded(t *testing.T, m *machine, o *outside, link string) {
 	if !strings.Contains(command(t, "## Upgrade"), "git pull\ndeploy/install.sh\n") {
 		t.Fatal("the upgrade is documented otherwise")
 	}
-	m.do(command(t, "### Try an update on a copy"))
+	if out, err := m.try(goEnvironment(), command(t, "### Try an update on a copy")); err != nil || !strings.Contains(out, "Building sallyport") {
+		t.Errorf("an update on a copy: %v\n%s", err, out)
+	}
 	said := m.install(o, "")
 	if version := m.do("sallyport version"); version != "sallyport the-next-one\n" || !strings.Contains(said, "a backup before the update") {
 		t.Errorf("%s after\n%s", version, said)

@@ -14,13 +14,16 @@ import (
 // test in place of the real one.
 func (m *machine) installs(o *outside, options string, env ...string) (string, error) {
 	m.t.Helper()
-	return m.try(append(env,
-		"BOT_TOKEN="+botToken, "CRYPTOPAY_TOKEN="+cryptoPayToken,
-		"GOPROXY=file://"+fetchedModules, "GOCACHE="+builtPackages, "GOFLAGS=-modcacherw",
-	), "deploy/install.sh "+options+
+	env = append(append(env, goEnvironment()...), "BOT_TOKEN="+botToken, "CRYPTOPAY_TOKEN="+cryptoPayToken)
+	return m.try(env, "deploy/install.sh "+options+
 		" --cover "+o.cover+" --support @sallyport_support"+
 		" --set TELEGRAM_API="+o.telegramAPI+" --set CRYPTOPAY_API="+o.cryptoPayAPI+
 		" --set ACME_CA="+o.directory+" --set ACME_CA_ROOTS=/etc/ssl/ca.pem --set TIMEZONE=Europe/Moscow")
+}
+
+// goEnvironment has Go build on a machine from what is on ours.
+func goEnvironment() []string {
+	return []string{"GOPROXY=file://" + fetchedModules, "GOCACHE=" + builtPackages, "GOFLAGS=-modcacherw"}
 }
 
 // install installs and returns what the installer said.

@@ -21,7 +21,7 @@ import (
 // server itself when the connection is made; and one that does not resolve at first.
 func rebound(t *testing.T, m *machine, link string) {
 	t.Helper()
-	const alone = "systemd-run --quiet --pipe --wait --property=IPAddressDeny=%s curl --silent --max-time 3 http://127.0.0.1:8081/livez"
+	const alone = "systemd-run --quiet --property=Type=oneshot --property=IPAddressDeny=%s curl --silent --max-time 3 http://127.0.0.1:8081/livez"
 	if out, err := m.try(nil, fmt.Sprintf(alone, "192.0.2.1")); err != nil {
 		t.Errorf("what is to be kept from customers is not there: %v, %s", err, out)
 	}
