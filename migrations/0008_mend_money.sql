@@ -18,7 +18,12 @@ COMMENT ON TABLE sweeps IS 'When the last sweep of a provider''s own list that r
 ALTER TABLE inbox ADD COLUMN handed_back integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN inbox.handed_back IS 'How many processes have died while they worked it.';
 
+ALTER TABLE ledger_postings ALTER COLUMN order_id DROP NOT NULL, ADD COLUMN reference text;
+ALTER TABLE ledger_postings ADD CONSTRAINT ledger_postings_of CHECK (num_nonnulls(order_id, reference) > 0) NOT VALID;
+COMMENT ON COLUMN ledger_postings.reference IS 'Of a posting of no order: the payment, as provider:id; one posting of a kind for each.';
+
 -- +goose Down
+ALTER TABLE ledger_postings DROP CONSTRAINT ledger_postings_of, DROP COLUMN reference, ALTER COLUMN order_id SET NOT NULL;
 ALTER TABLE inbox DROP COLUMN handed_back;
 DROP TABLE sweeps;
 ALTER TABLE orders DROP COLUMN assets;

@@ -8,8 +8,13 @@ DROP INDEX CONCURRENTLY IF EXISTS payment_events_one_order;
 CREATE UNIQUE INDEX CONCURRENTLY payment_events_one_order ON payment_events (order_id) WHERE outcome = 'settled' AND order_id IS NOT NULL;
 DROP INDEX CONCURRENTLY IF EXISTS payment_events_order;
 
+DROP INDEX CONCURRENTLY IF EXISTS ledger_postings_reference;
+CREATE UNIQUE INDEX CONCURRENTLY ledger_postings_reference ON ledger_postings (kind, reference) WHERE reference IS NOT NULL;
+ALTER TABLE ledger_postings VALIDATE CONSTRAINT ledger_postings_of;
+
 RESET lock_timeout;
 
 -- +goose Down
+DROP INDEX CONCURRENTLY ledger_postings_reference;
 CREATE UNIQUE INDEX CONCURRENTLY payment_events_order ON payment_events (order_id) WHERE outcome = 'settled';
 DROP INDEX CONCURRENTLY payment_events_one_order;

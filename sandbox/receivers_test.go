@@ -174,7 +174,7 @@ func TestPaymentsThatAreNotRightAreKeptAndGrantNothing(t *testing.T) {
 			t.Errorf("%v is flagged as %s %d times, want once", c.change, c.reason, n)
 		}
 	}
-	if n := o.books.count(`SELECT (SELECT count(*) FROM orders WHERE status = 'paid') + (SELECT count(*) FROM ledger_entries)
+	if n := o.books.count(`SELECT (SELECT count(*) FROM orders WHERE status = 'paid') + (SELECT count(*) FROM ledger_postings WHERE kind = 'sale')
 		+ (SELECT count(*) FROM subscriptions)`); n != 0 {
 		t.Errorf("something was granted: %d", n)
 	}

@@ -17,7 +17,7 @@ import (
 func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop.Order) error,
 	decide func(shop.Order, shop.Subscription) shop.Settlement,
 ) (outcome shop.Outcome, err error) {
-	var settlement shop.Settlement
+	var posted shop.Posting
 	err = s.tx(ctx, "settle", func(ctx context.Context, tx pgx.Tx) error {
 		order, err := lockOrderOf(ctx, tx, e)
 		if err == nil {
@@ -28,20 +28,24 @@ func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop
 			outcome = shop.Duplicate
 			return nil
 		case isRule(err):
-			outcome, err = flag(ctx, tx, e, order, err)
+			outcome, posted, err = flag(ctx, tx, e, order, err)
 			return err
 		case err != nil:
 			return err
 		}
 		outcome = shop.Settled
-		settlement, err = s.settle(ctx, tx, e, order, decide)
+		settlement, err := s.settle(ctx, tx, e, order, decide)
+		posted = settlement.Posting
 		return err
 	})
-	if err == nil && outcome == shop.Settled {
-		s.books.reached(orderPaid, 1)
-		s.books.posted(settlement.Posting)
+	if err != nil {
+		return outcome, err
 	}
-	return outcome, err
+	s.books.posted(posted)
+	if outcome == shop.Settled {
+		s.books.reached(orderPaid, 1)
+	}
+	return outcome, nil
 }
 
 var errSettled = errors.New("settled before")
@@ -88,14 +92,18 @@ func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.
 // Flag keeps the event for an operator and gives nothing; the same event for the
 // same reason again is a duplicate.
 func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (outcome shop.Outcome, err error) {
+	var posted shop.Posting
 	err = s.tx(ctx, "flag", func(ctx context.Context, tx pgx.Tx) error {
 		order, err := lockOrderOf(ctx, tx, e)
 		if err != nil && !isRule(err) {
 			return err
 		}
-		outcome, err = flag(ctx, tx, e, order, reason)
+		outcome, posted, err = flag(ctx, tx, e, order, reason)
 		return err
 	})
+	if err == nil {
+		s.books.posted(posted)
+	}
 	return outcome, err
 }
 
@@ -139,17 +147,25 @@ func reasonOf(rule error) string {
 	return "refused"
 }
 
-// flag keeps an event that breaks a rule; the same one again is a duplicate.
-func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, error) {
+// flag keeps an event that breaks a rule, and books the money; the same one again is a
+// duplicate.
+func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, shop.Posting, error) {
 	var order *uuid.UUID
 	if o.ID != (shop.OrderID{}) {
 		order = &o.ID.UUID
 	}
 	fresh, err := insertEvent(ctx, tx, e, order, shop.Flagged, reasonOf(rule))
-	if err == nil && !fresh {
-		return shop.Duplicate, nil
+	if err != nil {
+		return shop.Flagged, shop.Posting{}, err
 	}
-	return shop.Flagged, err
+	if !fresh {
+		return shop.Duplicate, shop.Posting{}, nil
+	}
+	posting, moves := e.Suspend(rule)
+	if !moves {
+		return shop.Flagged, shop.Posting{}, nil
+	}
+	return shop.Flagged, posting, post(ctx, tx, posting)
 }
 
 func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uuid.UUID, outcome shop.Outcome, reason string) (fresh bool, err error) {
@@ -194,17 +210,34 @@ func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o sh
 	if err := saveSubscriptions(ctx, tx, settlement.Subscription); err != nil {
 		return settlement, err
 	}
+	if err := unsuspend(ctx, tx, e); err != nil {
+		return settlement, err
+	}
 	if err := post(ctx, tx, settlement.Posting); err != nil {
 		return settlement, err
 	}
 	return settlement, s.enqueue(ctx, tx, settlement.Jobs)
 }
 
-// post writes one transaction of the ledger.
+// post writes one transaction of the ledger. Money that fits no order comes once, for
+// however many reasons it is flagged.
 func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
+	var order *uuid.UUID
+	if p.OrderID != (shop.OrderID{}) {
+		order = &p.OrderID.UUID
+	}
+	var reference *string
+	if p.Reference != "" {
+		reference = &p.Reference
+	}
 	var id int64
 	err := tx.QueryRow(ctx, `
-		INSERT INTO ledger_postings (kind, order_id) VALUES ($1, $2) RETURNING id`, p.Kind, p.OrderID.UUID).Scan(&id)
+		INSERT INTO ledger_postings (kind, order_id, reference) VALUES ($1, $2, $3)
+		ON CONFLICT (kind, reference) WHERE reference IS NOT NULL DO NOTHING
+		RETURNING id`, p.Kind, order, reference).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -217,6 +250,21 @@ func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
 		}
 	}
 	return nil
+}
+
+// unsuspend books the other way round what was booked of the payment before it was known to
+// fit its order.
+func unsuspend(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) error {
+	_, err := tx.Exec(ctx, `
+		WITH suspended AS (
+			SELECT id, reference FROM ledger_postings WHERE kind = $1 AND reference = $2
+		), released AS (
+			INSERT INTO ledger_postings (kind, reference) SELECT 'release', reference FROM suspended RETURNING id
+		)
+		INSERT INTO ledger_entries (posting_id, account, minor, currency)
+		SELECT released.id, account, -minor, currency
+		FROM released, suspended JOIN ledger_entries ON posting_id = suspended.id`, shop.SuspenseKind, e.Reference())
+	return err
 }
 
 // Unsettled returns those of the external ids that no settled event bears.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"sallyport/shop"
@@ -133,7 +135,7 @@ func TestSettleKeepsAndFlagsWhatIsWrong(t *testing.T) {
 			if n := count(t, s, `SELECT count(*) FROM payment_events WHERE outcome = 'flagged' AND reason = $1`, c.reason); n != 1 {
 				t.Errorf("%d flagged events for %s", n, c.reason)
 			}
-			if n := count(t, s, `SELECT count(*) FROM ledger_postings`); n != 0 {
+			if n := count(t, s, `SELECT count(*) FROM ledger_postings WHERE kind = 'sale'`); n != 0 {
 				t.Errorf("%d postings", n)
 			}
 			if outcome, err := settle(t, s, paymentOf(o)); outcome != shop.Settled || err != nil {
@@ -226,4 +228,62 @@ func assertCheckViolation(t *testing.T, err error) {
 	if !ok || pg.Code != "23514" {
 		t.Errorf("want a check violation, got %v", err)
 	}
+}
+
+// balances returns what the ledger has on each account.
+func balances(t *testing.T, s *store.Store) map[string]int {
+	t.Helper()
+	rows, err := s.Pool().Query(t.Context(), `SELECT account, sum(minor)::integer FROM ledger_entries GROUP BY account, currency HAVING sum(minor) <> 0`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]int)
+	var account string
+	var minor int
+	if _, err := pgx.ForEachRow(rows, []any{&account, &minor}, func() error {
+		found[account] = minor
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// The books show what the provider holds, also of money that fits no order, until somebody
+// decides.
+func TestMoneyThatFitsNoOrderIsInTheBooks(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	holds := func(when string, want map[string]int) {
+		t.Helper()
+		if diff := cmp.Diff(want, balances(t, s)); diff != "" {
+			t.Errorf("%s:\n%s", when, diff)
+		}
+	}
+	must := func(outcome shop.Outcome, err error) {
+		t.Helper()
+		if err != nil || outcome == "" {
+			t.Fatal(outcome, err)
+		}
+	}
+	o := placed(t, s)
+	first, second := paymentOf(o), paymentOf(o)
+	second.ExternalID = "another invoice"
+	odd := first
+	odd.PaidAsset = "JET"
+	must(settle(t, s, odd))
+	must(settle(t, s, odd))
+	holds("paid in a coin that is not taken", map[string]int{"provider:cryptobot": 14900, "suspense": -14900})
+	odd.Invoiced.Minor--
+	must(settle(t, s, odd)) // the same money, for another reason
+	holds("wrong twice over", map[string]int{"provider:cryptobot": 14900, "suspense": -14900})
+	must(settle(t, s, first))
+	holds("and taken after all", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
+	must(settle(t, s, second))
+	holds("paid twice", map[string]int{"provider:cryptobot": 29800, "sales": -14900, "suspense": -14900})
+	must(s.Flag(t.Context(), second, shop.ErrRefunded))
+	must(s.Flag(t.Context(), second, shop.ErrRefunded))
+	holds("and given back", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
+	must(s.Flag(t.Context(), shop.PaymentEvent{Provider: shop.Stars, ExternalID: "unread", Raw: []byte("{}")}, shop.ErrUnknownOrder))
+	holds("a row that tells of no amount", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
 }

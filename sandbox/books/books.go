@@ -158,7 +158,7 @@ func (b *Books) CheckLedger(ctx context.Context) error {
 			SELECT count(*) FROM orders o
 			WHERE status = 'paid' AND (SELECT count(*) FROM ledger_postings p WHERE p.order_id = o.id) <> 1`},
 		{"postings are of no paid order", `
-			SELECT count(*) FROM ledger_postings p WHERE NOT EXISTS (SELECT FROM orders o WHERE o.id = p.order_id AND status = 'paid')`},
+			SELECT count(*) FROM ledger_postings p WHERE reference IS NULL AND NOT EXISTS (SELECT FROM orders o WHERE o.id = p.order_id AND status = 'paid')`},
 		{"currencies in which what was sold and what was earned differ", `
 			SELECT count(*) FROM (
 				SELECT currency FROM (
