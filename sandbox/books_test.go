@@ -51,7 +51,8 @@ func (l *ledgers) check(parts ...func(context.Context) error) {
 }
 
 // TestUpdatesAreComparedWithinTheirQueue: Telegram has one queue for a chat's messages
-// and payments and one for each other kind, and no order between them.
+// and payments and one for each other kind, and no order between them. A payment may be
+// handled before a message that was there before it.
 func TestUpdatesAreComparedWithinTheirQueue(t *testing.T) {
 	t.Parallel()
 	b := newBooks(t, start(t, sandbox.Config{}))
@@ -68,8 +69,9 @@ func TestUpdatesAreComparedWithinTheirQueue(t *testing.T) {
 		}
 	}
 	for lane, kinds := range map[int64][2]string{
-		1: {"message", "message"}, 2: {"message", shop.KindPayment}, 3: {shop.KindPress, shop.KindPress}, // one queue
+		1: {"message", "message"}, 2: {shop.KindPayment, shop.KindPayment}, 3: {shop.KindPress, shop.KindPress}, // one queue
 		11: {"message", shop.KindPress}, 12: {shop.KindPayment, "my_chat_member"}, // two
+		13: {"message", shop.KindPayment}, // one, of which the other may go first
 	} {
 		arrive(10*lane, lane, kinds[0])
 		arrive(10*lane+1, lane, kinds[1])
@@ -77,6 +79,8 @@ func TestUpdatesAreComparedWithinTheirQueue(t *testing.T) {
 	}
 	arrive(501, 50, "message")
 	arrive(500, 50, "message") // it overtook the one before it
+	arrive(601, 60, shop.KindPayment)
+	arrive(600, 60, "message") // here too
 	strays, err := b.Strays(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +90,7 @@ func TestUpdatesAreComparedWithinTheirQueue(t *testing.T) {
 		got = append(got, s.Update)
 	}
 	slices.Sort(got)
-	if want := []int64{11, 21, 31, 500}; !slices.Equal(got, want) {
+	if want := []int64{11, 21, 31, 500, 600}; !slices.Equal(got, want) {
 		t.Errorf("strays are %v, want %v", got, want)
 	}
 }
