@@ -131,8 +131,11 @@ func (p painter) screensOf(c shop.Catalogue, links []shop.Link) []Screen {
 // subscriptions returns one in each state.
 func subscriptions() []shop.Subscription {
 	return []shop.Subscription{
-		{Status: shop.SubscriptionNew}, {Status: shop.SubscriptionWaiting}, {Status: shop.SubscriptionWaiting, Renewal: true},
-		{Status: shop.SubscriptionActive}, {Status: shop.SubscriptionExpired},
+		{Status: shop.SubscriptionNew},
+		{Status: shop.SubscriptionWaiting},
+		{Status: shop.SubscriptionWaiting, Renewal: true},
+		{Status: shop.SubscriptionActive},
+		{Status: shop.SubscriptionExpired},
 	}
 }
 

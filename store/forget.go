@@ -10,10 +10,12 @@ import (
 	"sallyport/shop"
 )
 
-// about is a condition: whether bytes, as Telegram sends them, name the customer $1.
-func about(column string) string {
-	return `encode(` + column + `, 'escape') ~ ('"id": ?' || $1::bigint || '[^0-9]')`
-}
+// Conditions: whether bytes, as Telegram sends them, name the customer $1.
+const (
+	aboutRaw  = `encode(raw, 'escape') ` + about
+	aboutBody = `encode(body, 'escape') ` + about
+	about     = `~ ('"id": ?' || $1::bigint || '[^0-9]')`
+)
 
 // forThem is a condition: whether a job is for the customer $1 alone.
 const forThem = `(args ->> 'user_id' = $1::bigint::text OR args ->> 'order_id' IN (SELECT id::text FROM orders WHERE user_id = $1))`
@@ -38,9 +40,9 @@ func openMatters(ctx context.Context, q querier, id shop.UserID) (open shop.Open
 			(SELECT count(*) FROM orders WHERE user_id = $1 AND status <> 'paid' AND (status = 'open' OR expires_at > now())),
 			(SELECT count(*) FROM orders WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL),
 			(SELECT count(*) FROM payment_events e WHERE outcome = 'flagged' AND reviewed_at IS NULL
-				AND (order_id IN (SELECT id FROM orders WHERE user_id = $1) OR `+about("raw")+`))
+				AND (order_id IN (SELECT id FROM orders WHERE user_id = $1) OR `+aboutRaw+`))
 			+ (SELECT count(*) FROM inbox WHERE lane = $1 AND state = 'dead' AND reviewed_at IS NULL)
-			+ (SELECT count(*) FROM dead_letters WHERE reviewed_at IS NULL AND `+about("body")+`)`, id).
+			+ (SELECT count(*) FROM dead_letters WHERE reviewed_at IS NULL AND `+aboutBody+`)`, id).
 		Scan(&open.Updates, &open.Jobs, &open.Orders, &open.Undelivered, &open.Unreviewed)
 	return open, err
 }
@@ -88,8 +90,8 @@ func forget(ctx context.Context, tx pgx.Tx, id shop.UserID, f *shop.Forgotten) e
 		{`UPDATE invoices SET url = '' FROM orders WHERE orders.id = order_id AND user_id = $1 AND url <> ''`, nil},
 		{`UPDATE orders SET checkout_id = NULL WHERE user_id = $1 AND checkout_id IS NOT NULL`, nil},
 		{`UPDATE payment_events SET raw = '' WHERE raw <> '' AND (order_id IN (SELECT id FROM orders WHERE user_id = $1)
-			OR outcome = 'flagged' AND ` + about("raw") + `)`, &f.Emptied},
-		{`DELETE FROM dead_letters WHERE ` + about("body"), &f.Removed},
+			OR outcome = 'flagged' AND ` + aboutRaw + `)`, &f.Emptied},
+		{`DELETE FROM dead_letters WHERE ` + aboutBody, &f.Removed},
 		{`DELETE FROM lanes WHERE lane = $1`, nil},
 		{`DELETE FROM left_alone WHERE user_id = $1`, nil},
 		{`DELETE FROM dialogs WHERE user_id = $1`, &f.Removed},

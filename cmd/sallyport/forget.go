@@ -49,16 +49,16 @@ func (f forgetCommand) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("customer %d is not forgotten: %w", f.User, err)
 	}
-	if err := f.print(out, forgotten); err != nil {
+	if _, err := io.WriteString(out, f.report(forgotten)); err != nil {
 		return fmt.Errorf("print what was done: %w", err)
 	}
 	return nil
 }
 
-func (f forgetCommand) print(out io.Writer, done shop.Forgotten) error {
+// report says what was done.
+func (f forgetCommand) report(done shop.Forgotten) string {
 	if done == (shop.Forgotten{}) {
-		_, err := fmt.Fprintf(out, "Nothing is kept of customer %d.\n", f.User)
-		return err
+		return fmt.Sprintf("Nothing is kept of customer %d.\n", f.User)
 	}
 	text := fmt.Sprintf("Customer %d is forgotten.\n", f.User)
 	if !done.Until.IsZero() {
@@ -68,6 +68,5 @@ func (f forgetCommand) print(out io.Writer, done shop.Forgotten) error {
 	if done.Orders > 0 {
 		text += fmt.Sprintf("Orders that stay in the books, of customer %d, who is nobody: %d.\n", done.Name, done.Orders)
 	}
-	_, err := io.WriteString(out, text+"Backups, the log and the chat itself are as they were: see docs/privacy.md.\n")
-	return err
+	return text + "Backups, the log and the chat itself are as they were: see docs/privacy.md.\n"
 }
