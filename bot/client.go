@@ -107,8 +107,8 @@ func (b bound) Do(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)                   // a date comes from no server of a bot
-	*b.head = answerHead{status: resp.StatusCode, wait: time.Duration(seconds) * time.Second} //nolint:gosec // 16 bits
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date comes from no server of a bot
+	*b.head = answerHead{status: resp.StatusCode, wait: time.Duration(seconds) * time.Second}
 	resp.Body = struct {
 		io.Reader
 		io.Closer

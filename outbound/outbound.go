@@ -94,7 +94,7 @@ func (h *Host) limited(ctx context.Context, op string, timeout time.Duration, ca
 		return circuitbreaker.ErrOpen // nobody waits for a place to hear that
 	}
 	if err := h.places.AcquirePermitWithMaxWait(ctx, h.cfg.Wait); err != nil {
-		return err
+		return fmt.Errorf("no place among the calls at once: %w", err)
 	}
 	defer h.places.ReleasePermit()
 	if !h.breaker.TryAcquirePermit() {

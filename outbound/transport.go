@@ -26,7 +26,7 @@ func newTransport(cfg Config) *http.Transport {
 		Proxy:               cfg.Proxy,
 		DialContext:         (&net.Dialer{Timeout: dialBudget}).DialContext,
 		TLSHandshakeTimeout: handshakeBudget,
-		MaxIdleConnsPerHost: int(cfg.AtOnce), //nolint:gosec // a small number
+		MaxIdleConnsPerHost: int(cfg.AtOnce),
 		IdleConnTimeout:     idleLimit,
 		ForceAttemptHTTP2:   true,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingBudget},

@@ -75,7 +75,7 @@ func tooOften(response *http.Response, err error) error {
 	wait := limitPause
 	said := response.Header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(said, 10, 16); err == nil && seconds > 0 {
-		wait = time.Duration(seconds) * time.Second //nolint:gosec // 16 bits
+		wait = time.Duration(seconds) * time.Second
 	} else if at, err := http.ParseTime(said); err == nil {
 		wait = max(time.Until(at), time.Second)
 	}
