@@ -49,7 +49,7 @@ func connectFrom(ctx context.Context, address string, s *httptest.Server) (net.C
 // asks sends a request over TLS and reads the answer. What it returns holds no more memory
 // than a connection does.
 func asks(ctx context.Context, conn net.Conn, request string) (code int, err error) {
-	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // our own server
+	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return 0, err
 	}
@@ -106,7 +106,7 @@ func TestThousandsOfIdleClientsHoldUpNobody(t *testing.T) { //nolint:paralleltes
 	if inside := door.Inside(); inside > 64 {
 		t.Errorf("%d connections are open", inside)
 	}
-	if more := int64(memoryInUse()) - int64(before); more > 32<<20 { //nolint:gosec // no process has so much
+	if more := int64(memoryInUse()) - int64(before); more > 32<<20 {
 		t.Errorf("they hold %d MiB", more>>20)
 	}
 	delivery := head(15, "") + `{"update_id":1}`

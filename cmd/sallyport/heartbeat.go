@@ -43,7 +43,7 @@ func isWell(r api.Report) bool {
 
 // beat says one word.
 func (h heartbeat) beat(ctx context.Context) error {
-	return h.host.Do(ctx, "beat", func(ctx context.Context) error { //nolint:wrapcheck // it names the host
+	return h.host.Do(ctx, "beat", func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(h.url), http.NoBody)
 		if err != nil {
 			return errors.New("HEARTBEAT_URL is no address") // the cause quotes it
@@ -55,7 +55,7 @@ func (h heartbeat) beat(ctx context.Context) error {
 		if err != nil {
 			return errors.New("no answer")
 		}
-		defer answer.Body.Close() //nolint:errcheck // nothing of it is read
+		defer answer.Body.Close()
 		if answer.StatusCode >= http.StatusBadRequest {
 			return fmt.Errorf("answered %d", answer.StatusCode)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"sallyport/api"
 	"sallyport/sandbox/fault"
@@ -60,10 +59,7 @@ func TestTheHeartbeatIsHeardWhileTheShopIsWell(t *testing.T) {
 	w.config.Heartbeat = secret(monitor.URL + "/" + token)
 	w.start()
 	w.person(operatorChat).write("/start")
-	more := func() bool { before := beats.Load(); return beatsOn(w, &beats, before) }
-	if !more() || !more() {
-		t.Fatal("no heartbeat of a shop that is well")
-	}
+	w.waitFor("the heartbeat of a shop that is well", func() bool { return beats.Load() > 1 })
 	if err := w.dbFault.Set(fault.Down, 0, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -82,19 +78,4 @@ func TestTheHeartbeatIsHeardWhileTheShopIsWell(t *testing.T) {
 	if strings.Contains(w.log.String(), token) {
 		t.Error("the address of the heartbeat is in the log")
 	}
-}
-
-// beatsOn says whether there are more beats than before in a while.
-func beatsOn(w *world, beats *atomic.Int64, before int64) bool {
-	limit, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for beats.Load() == before {
-		select {
-		case <-limit:
-			w.t.Log("no beat in 20 s")
-			return false
-		case <-tick.C:
-		}
-	}
-	return true
 }

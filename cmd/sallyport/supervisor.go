@@ -34,7 +34,7 @@ func (s supervisor) say(ctx context.Context, word string) error {
 	if err != nil {
 		return fmt.Errorf("tell systemd: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // what was written has gone
+	defer conn.Close()
 	if _, err := conn.Write([]byte(word)); err != nil {
 		return fmt.Errorf("tell systemd: %w", err)
 	}
