@@ -170,11 +170,19 @@ func (b *Books) CheckLedger(ctx context.Context) error {
 	})
 }
 
-// CheckJobs checks that no job was given up.
+// CheckJobs checks that no job was given up. That of an invoice is dropped when its order
+// ends first.
 func (b *Books) CheckJobs(ctx context.Context) error {
-	return b.none(ctx, []rule{{"jobs were given up", `
-		SELECT count(*) FROM river_job
-		WHERE kind IN ('converge_user', 'converge_users', 'converge_node', 'notify', 'open_invoice') AND state <> 'completed'`}})
+	lost, err := b.Lines(ctx, `
+		SELECT 'job ' || id || ', ' || kind || ' of ' || args || ', is ' || state || coalesce(', ' || errors[cardinality(errors)]::text, '')
+		FROM river_job j WHERE kind IN ('converge_user', 'converge_users', 'notify', 'open_invoice') AND state <> 'completed'
+			AND NOT (kind = 'open_invoice' AND state = 'cancelled'
+				AND EXISTS (SELECT FROM orders o WHERE o.id::text = j.args ->> 'order_id' AND o.status <> 'open'))`)
+	problems := []error{err}
+	for _, line := range lost {
+		problems = append(problems, errors.New(line))
+	}
+	return errors.Join(problems...)
 }
 
 // Stray is an update that was not handled as it should have been.
