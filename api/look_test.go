@@ -55,7 +55,7 @@ func TestAShopIsKnownByWhatItShows(t *testing.T) {
 		{"the operators' listener, before it serves", only("/readyz", operations), true, 502},
 		{"a proxy that passes on the webhook alone", only("/telegram/webhook", shopfront()), true, 502},
 		{"the plain listener beside HTTPS", api.ToHTTPS("127.0.0.1"), true, 308},
-		{"a way to somebody else", api.ToHTTPS("other.example"), false, 308},
+		{"a way to somebody else", api.ToHTTPS("other.example"), false, 404},
 		{"a web site", says(200, "Content-Type: text/html", "<html>Welcome</html>"), false, 200},
 		{"another program's health", says(200, "Cache-Control: max-age=5", `{"status":"ok"}`), false, 200},
 		{"another program's redirect", says(308, "Location: https://other.example/", ""), false, 308},
