@@ -30,8 +30,8 @@ type NodeCheck struct {
 	Full    bool
 }
 
-// drifts says whether the node lets in others than it should.
-func (c NodeCheck) drifts() bool {
+// Drifts says whether the node lets in others than it should.
+func (c NodeCheck) Drifts() bool {
 	return c.Users < c.Desired || c.Users > c.Desired+c.Leaving
 }
 
@@ -148,7 +148,7 @@ func (s *Shop) CheckNode(ctx context.Context, name string) error {
 			return errors.Join(delivered, err)
 		}
 	}
-	state.Name, seen.drifts = name, check.drifts()
+	state.Name, seen.drifts = name, check.Drifts()
 	state, check.Full = state.observe(seen, now)
 	if check.Full {
 		err = s.compare(ctx, n, state, now)

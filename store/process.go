@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/shop"
 )
 
 const (
@@ -23,6 +25,7 @@ type Life struct {
 	Jobs   int64 // of dead processes, handed back
 	Eldest bool  // of all that are alive
 	Alive  int   // processes
+	Due    bool  // something has run out and is not held
 }
 
 // Beat says that holder is alive and what its clock shows, and hands back what processes that have not said
@@ -32,8 +35,36 @@ type Life struct {
 // come was seen before the clock went back, and not since. What several processes died
 // with is left alone for a while, and given up in the end. A process wrongly thought
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
+// The eldest also announces to the job queue's clients where jobs are due, so that they
+// need not ask for what was put off, handed back, or announced in vain.
 func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAfter time.Duration) (l Life, err error) {
-	var batch pgx.Batch
+	err = s.use(ctx, "beat", func(ctx context.Context, conn *pgxpool.Conn) error {
+		var strange bool // somebody is dead, or a clock has leapt
+		err := conn.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval)
+				OR EXISTS (SELECT FROM river_leader WHERE expires_at > now() + $3::interval)`, holder, deadAfter, farthest).Scan(&strange)
+		if err != nil {
+			return err
+		}
+		var batch pgx.Batch
+		if strange {
+			l.queueJudgement(&batch, holder, clock, deadAfter)
+		} else {
+			batch.Queue(`
+				INSERT INTO processes (holder, clock_ahead) VALUES ($1, $2::timestamptz - now())
+				ON CONFLICT (holder) DO UPDATE SET seen_at = now(), clock_ahead = excluded.clock_ahead`, holder, clock)
+		}
+		l.queueSight(&batch, holder, deadAfter)
+		return conn.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return Life{}, err
+	}
+	return l, nil
+}
+
+// queueJudgement says that holder is alive, and hands back what the dead had in hand.
+func (l *Life) queueJudgement(batch *pgx.Batch, holder string, clock time.Time, deadAfter time.Duration) {
 	batch.Queue(`
 		WITH alive AS (
 			INSERT INTO processes (holder, clock_ahead) VALUES ($1, $4::timestamptz - now())
@@ -76,17 +107,26 @@ func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAf
 			l.Jobs = tag.RowsAffected()
 			return nil
 		})
+}
+
+// queueSight looks who is alive and what is due, and tells the job queue's clients.
+func (l *Life) queueSight(batch *pgx.Batch, holder string, deadAfter time.Duration) {
 	batch.Queue(`
-		SELECT holder = $1, count(*) OVER () FROM processes WHERE seen_at > now() - $2::interval
+		SELECT holder = $1, count(*) OVER (),
+			coalesce((SELECT expires_at <= now() FROM orders WHERE status = 'open' ORDER BY expires_at LIMIT 1), false)
+			OR coalesce((SELECT expires_at <= now() FROM subscriptions WHERE status = 'active' ORDER BY expires_at LIMIT 1), false)
+				AND NOT EXISTS (SELECT FROM ends WHERE held > 0)
+		FROM processes WHERE seen_at > now() - $2::interval
 		ORDER BY started_at, holder LIMIT 1`, holder, deadAfter).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&l.Eldest, &l.Alive) })
-	err = s.use(ctx, "beat", func(ctx context.Context, conn *pgxpool.Conn) error {
-		return conn.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
-		return Life{}, err
-	}
-	return l, nil
+		QueryRow(func(row pgx.Row) error { return row.Scan(&l.Eldest, &l.Alive, &l.Due) })
+	batch.Queue(`
+		SELECT pg_notify(current_schema() || '.river_insert', json_build_object('queue', name)::text)
+		FROM unnest($3::text[]) AS name CROSS JOIN LATERAL (
+			SELECT FROM river_job WHERE state = 'available' AND queue = name AND scheduled_at <= now()
+			ORDER BY priority, scheduled_at, id LIMIT 1
+		) AS due
+		WHERE $1 = (SELECT holder FROM processes WHERE seen_at > now() - $2::interval ORDER BY started_at, holder LIMIT 1)`,
+		holder, deadAfter, shop.Queues())
 }
 
 // HandBack has jobs tried again that the database thinks holder is trying, for longer

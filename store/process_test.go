@@ -1,8 +1,11 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"sallyport/shop"
 	"sallyport/store"
@@ -165,5 +168,66 @@ func TestWhatKillsEachProcessIsGivenUpInTheEnd(t *testing.T) {
 		if n := count(t, s, `SELECT count(*) FROM inbox WHERE update_id = 2 AND state = 'waiting' AND handed_back = 0`); n != 1 {
 			t.Error("the one behind it is gone")
 		}
+	}
+}
+
+// The eldest hears within a second of what has run out, and tells every client of the job
+// queue where jobs are due: nobody has to ask again and again.
+func TestASignOfLifeTellsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	url := server.Database(t)
+	s := server.OpenURL(t, url)
+	ctx := t.Context()
+	sign := func(holder string) store.Life {
+		t.Helper()
+		life, err := s.Beat(ctx, holder, time.Now(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return life
+	}
+	if life := sign("eldest"); life.Due || !life.Eldest {
+		t.Errorf("nothing is due: %+v", life)
+	}
+	for _, step := range []struct {
+		sql string
+		due bool
+	}{
+		{`INSERT INTO users (id, language) VALUES (1, 'en')`, false},
+		{`INSERT INTO subscriptions (user_id, status, expires_at) VALUES (1, 'active', now() + interval '1 hour')`, false},
+		{`UPDATE subscriptions SET expires_at = now()`, true},
+		{`UPDATE ends SET held = 1, held_since = now()`, false},
+		{`UPDATE ends SET held = 0, held_since = NULL`, true},
+		{`UPDATE subscriptions SET status = 'expired'`, false},
+	} {
+		must(t, s, step.sql)
+		if life := sign("eldest"); life.Due != step.due {
+			t.Errorf("after %s: %+v", step.sql, life)
+		}
+	}
+
+	client, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close(context.WithoutCancel(ctx))
+	if err := s.Enqueue(ctx, shop.ConvergeUser{UserID: 1}, shop.ExpireDue{}); err != nil {
+		t.Fatal(err)
+	}
+	must(t, s, `UPDATE river_job SET scheduled_at = now() + interval '1 hour' WHERE kind = 'expire_due'`)
+	if _, err := client.Exec(ctx, `LISTEN "public.river_insert"`); err != nil {
+		t.Fatal(err)
+	}
+	sign("younger")
+	sign("eldest")
+	heard, err := client.WaitForNotification(ctx)
+	if err != nil || heard.Payload != `{"queue" : "access"}` {
+		t.Errorf("heard %+v, %v", heard, err)
+	}
+	must(t, s, `UPDATE river_job SET scheduled_at = now() WHERE kind = 'expire_due'`)
+	must(t, s, `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE kind = 'converge_user'`)
+	sign("eldest")
+	if heard, err = client.WaitForNotification(ctx); err != nil || heard.Payload != `{"queue" : "house"}` {
+		t.Errorf("heard %+v, %v", heard, err)
 	}
 }

@@ -157,6 +157,10 @@ var background = []reading{
 		return s.CleanUp(ctx, shop.Kept()) // looks at all lanes in work, which are few otherwise
 	}},
 	{what: "take jobs", do: takeJobs},
+	{what: "a sign of life", do: func(ctx context.Context, s *store.Store, _ int64) error {
+		_, err := s.Beat(ctx, "me", time.Now(), time.Hour)
+		return err
+	}},
 	{what: "an invoice", do: func(ctx context.Context, s *store.Store, n int64) error {
 		o, err := orderOf(ctx, s, shop.UserID(n), shop.CryptoBot)
 		if err != nil {
@@ -271,7 +275,7 @@ var unread = map[string]string{
 	"queueRefusals":     "counts, on a connection of its own",
 	"queueJobs":         "counts, on a connection of its own",
 	"queuePeriodic":     "counts, on a connection of its own",
-	"Beat":              "processes, lanes and jobs in hand are few",
+	"queueJudgement":    "processes, lanes and jobs in hand are few",
 	"HandBack":          "jobs in hand are few",
 	"Hasten":            "looks at all that is owed, every so often",
 	"Leave":             "processes are few",

@@ -25,8 +25,8 @@ import (
 
 // Schedule says how often each periodic job runs.
 type Schedule struct {
-	Expire time.Duration // default 2 s
-	Nodes  time.Duration // default 1 s
+	Expire time.Duration // default 15 s
+	Nodes  time.Duration // default 10 s
 	Poll   time.Duration // default 15 s
 	Sweep  time.Duration // default 10 min
 	Clean  time.Duration // default 10 min
@@ -57,6 +57,18 @@ type Workers struct {
 	checks map[string]rivertype.PeriodicJobHandle // by node
 }
 
+const (
+	// fetchAnyway is how often a queue is asked for jobs of which nobody has told: a sign
+	// of life tells of all that are due, every second.
+	fetchAnyway = 5 * time.Second
+	// fetchSoon is the same for what customers wait for, which should not wait long even
+	// while the connection that tells is broken.
+	fetchSoon = 3 * time.Second
+)
+
+// awaited are the queues of what customers wait for.
+var awaited = []shop.Queue{shop.QueueAccess, shop.QueueMessages, shop.QueuePayments, shop.QueueStars}
+
 // rescueAfter is when a job that nobody ends is given to another by the queue
 // itself, the last resort: what a dead process had in hand is handed back sooner.
 const rescueAfter = 30 * time.Second
@@ -78,7 +90,10 @@ func New(cfg Config) (*Workers, error) {
 	}
 	queues := make(map[string]river.QueueConfig, len(cfg.Queues))
 	for name, n := range cfg.Queues {
-		queues[string(name)] = river.QueueConfig{MaxWorkers: n}
+		queues[string(name)] = river.QueueConfig{MaxWorkers: n, FetchPollInterval: fetchAnyway}
+		if slices.Contains(awaited, name) {
+			queues[string(name)] = river.QueueConfig{MaxWorkers: n, FetchPollInterval: fetchSoon}
+		}
 	}
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		ID:                          cfg.ID,
@@ -89,7 +104,7 @@ func New(cfg Config) (*Workers, error) {
 		RescueStuckJobsAfter:        rescueAfter,
 		SoftStopTimeout:             cfg.Stop,
 		FetchCooldown:               10 * time.Millisecond,
-		FetchPollInterval:           500 * time.Millisecond,
+		FetchPollInterval:           fetchAnyway,
 		CompletedJobRetentionPeriod: 6 * time.Hour,
 		CancelledJobRetentionPeriod: 6 * time.Hour,
 		DiscardedJobRetentionPeriod: 30 * 24 * time.Hour,
@@ -159,8 +174,8 @@ func (s Schedule) withDefaults() Schedule {
 			*d = fallback
 		}
 	}
-	set(&s.Expire, 2*time.Second)
-	set(&s.Nodes, time.Second)
+	set(&s.Expire, 15*time.Second)
+	set(&s.Nodes, 10*time.Second)
 	set(&s.Poll, 15*time.Second)
 	set(&s.Sweep, 10*time.Minute)
 	set(&s.Clean, 10*time.Minute)

@@ -62,6 +62,7 @@ type program struct {
 	vitals     atomic.Pointer[seenVitals] // the last that were read
 	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
 	checks     *nodeMetrics
+	sentry     *sentry
 	ways       ways // by which customers reach the nodes
 	public     http.Handler
 	operations http.Handler
@@ -76,6 +77,7 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 		}
 	}()
 	p.ways.forget()
+	p.sentry = newSentry()
 	p.eldest.Store(true) // until it is known that another is
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.observe = observeCalls(p.metrics)
@@ -177,7 +179,7 @@ func (p *program) buildShop(context.Context) error {
 		return shop.New(shop.Config{
 			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes,
 			Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: p.cryptobot, shop.Stars: p.stars},
-			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: func(c shop.NodeCheck) { p.checks.checked(c, p.nodeNames) },
+			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: p.checked,
 		})
 	}
 	front := func(s *store.Store) *bot.Bot {
@@ -208,6 +210,9 @@ func (p *program) buildShop(context.Context) error {
 	return nil
 }
 
+// glancesPerCheck is how often a node is asked whether it has restarted for each check.
+const glancesPerCheck = 10
+
 func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 	w, err := workers.New(workers.Config{
 		ID: p.holder, Pool: p.work.Pool(), Shop: s, JobOpts: store.JobOpts, Stop: stopWorking,
@@ -216,7 +221,7 @@ func (p *program) buildWorkers(s *shop.Shop) (*workers.Workers, error) {
 			shop.QueueNodes: 2 * maxNodes, shop.QueueHouse: 2,
 		},
 		Schedule: workers.Schedule{
-			Expire: p.config.ExpireEvery, Nodes: p.config.NodesEvery, Poll: p.config.PollEvery, Sweep: p.config.SweepEvery,
+			Expire: p.config.ExpireEvery, Nodes: glancesPerCheck * p.config.NodesEvery, Poll: p.config.PollEvery, Sweep: p.config.SweepEvery,
 		},
 		Logger: p.log.Named("workers"), Metrics: p.metrics,
 	})
@@ -250,6 +255,14 @@ func (p *program) buildEdge(s *shop.Shop, till *bot.Bot) {
 	p.edge.Operations(operations)
 	operations.Handle("/metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
 	p.public, p.operations = router, operations
+}
+
+// checked notes what a check of a node found. A first difference is looked at again soon.
+func (p *program) checked(c shop.NodeCheck) {
+	p.checks.checked(c, p.nodeNames)
+	if c.Counted && c.Drifts() && !c.Full {
+		p.sentry.hasten(c.Node)
+	}
 }
 
 // settled returns what reports every payment event, whichever way it came.

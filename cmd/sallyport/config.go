@@ -62,8 +62,8 @@ type config struct {
 	Proxies    []string `env:"TRUSTED_PROXIES" doc:"addresses or ranges of the proxies whose 'X-Forwarded-For' is believed, such as '127.0.0.1,10.0.0.0/8'"`
 	Gate       string   `env:"TELEGRAM_GATE" envDefault:"off" doc:"updates from addresses that are not Telegram's: 'off', 'warn' or 'refuse'"`
 
-	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"2s" doc:"how often subscriptions and orders that ran out are ended"`
-	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"1s" doc:"how often each node is checked"`
+	ExpireEvery time.Duration `env:"EXPIRE_EVERY" envDefault:"15s" doc:"how often it is looked for subscriptions and orders that ran out though none is known to; those known are ended within a second or two"`
+	NodesEvery  time.Duration `env:"CHECK_NODES_EVERY" envDefault:"1s" doc:"how often each node is asked whether its Xray has restarted; it is checked then, and at every tenth question"`
 	PollEvery   time.Duration `env:"POLL_INVOICES_EVERY" envDefault:"15s" doc:"how often Crypto Pay is asked about unpaid invoices"`
 	SweepEvery  time.Duration `env:"SWEEP_PAYMENTS_EVERY" envDefault:"10m" doc:"how often Crypto Pay's and Telegram's own lists of payments are compared with ours"`
 

@@ -20,6 +20,7 @@ import (
 
 	"sallyport/api"
 	"sallyport/migrations"
+	"sallyport/shop"
 	"sallyport/store"
 )
 
@@ -194,6 +195,7 @@ func (p *program) workUntil(ctx context.Context) error {
 	life.Go(func() { p.live(alive) })
 	var g errgroup.Group
 	g.Go(func() error { return p.lanes.Run(ctx) })
+	g.Go(func() error { p.standSentry(ctx); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		p.health.SetServing(false)
@@ -220,6 +222,8 @@ const (
 	// one that does not is waited for.
 	beatEvery = time.Second
 	deadAfter = 5 * time.Second
+	// beatsPerLoss is at how many signs of life it is looked once for jobs that are lost.
+	beatsPerLoss = 3
 	// lostAfter is when a job of ours that we are not trying was lost with a
 	// connection to the database.
 	lostAfter = 15 * time.Second
@@ -234,6 +238,7 @@ func (p *program) live(ctx context.Context) {
 	defer tick.Stop()
 	late := time.NewTicker(hastenEvery)
 	defer late.Stop()
+	beats := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -251,8 +256,14 @@ func (p *program) live(ctx context.Context) {
 		} else if ctx.Err() == nil {
 			p.log.Warn("no sign of life given", zap.NamedError("err", err))
 		}
+		if life.Due && life.Eldest {
+			p.end(ctx)
+		}
 		if life.Jobs > 0 {
 			p.log.Warn("took over from a dead process", zap.Int64("jobs", life.Jobs))
+		}
+		if beats++; beats%beatsPerLoss != 0 {
+			continue
 		}
 		if lost, err := p.work.HandBack(ctx, p.holder, p.workers.InHand(), lostAfter); err == nil && lost > 0 { // an error has been told above
 			p.log.Warn("jobs were lost with a connection, trying them again", zap.Int64("jobs", lost))
@@ -264,6 +275,13 @@ func (p *program) live(ctx context.Context) {
 func (p *program) among(l store.Life) {
 	p.eldest.Store(l.Eldest)
 	p.sender.Share(l.Alive)
+}
+
+// end has what has run out ended; one job that waits or runs is enough.
+func (p *program) end(ctx context.Context) {
+	if err := p.work.Enqueue(ctx, shop.ExpireDue{}); err != nil && ctx.Err() == nil {
+		p.log.Warn("what has run out is not ended at once", zap.NamedError("err", err))
+	}
 }
 
 // hasten has jobs tried that a clock which was ahead has put off.
