@@ -128,3 +128,34 @@ func TestJobsThatAClockPutOffAreHastened(t *testing.T) {
 		t.Errorf("%d of the right ones", n)
 	}
 }
+
+// TestWhoEndedByAClockThatWasAheadLeavesTheNodes: their time to come is no reason to let
+// them in until then.
+func TestWhoEndedByAClockThatWasAheadLeavesTheNodes(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	var id shop.AccessID
+	err := s.Pool().QueryRow(t.Context(), `
+		WITH customer AS (INSERT INTO users (id, language) VALUES (1, 'en') RETURNING id)
+		INSERT INTO subscriptions (user_id, plan, status, expires_at) SELECT id, 'basic', 'expired', now() FROM customer RETURNING access_id`).Scan(&id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphans := func() []shop.AccessID {
+		t.Helper()
+		found, err := s.Orphans(t.Context(), []shop.AccessID{id}, time.Now().Add(-time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if found := orphans(); len(found) != 0 {
+		t.Errorf("ended only now, and already removed: %v", found)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE subscriptions SET updated_at = updated_at + interval '2 hours'`); err != nil {
+		t.Fatal(err)
+	}
+	if found := orphans(); len(found) != 1 {
+		t.Errorf("ended while the clock was ahead, and let in until then: %v", found)
+	}
+}

@@ -110,13 +110,14 @@ func (s *Store) granted(ctx context.Context, sql string, args ...any) (granted [
 }
 
 // Orphans returns those of the ids that belong on no node and have not changed
-// since the time.
+// since the time. What seems to change in a time to come changed while the database's
+// clock was ahead, and not since.
 func (s *Store) Orphans(ctx context.Context, ids []shop.AccessID, since time.Time) (orphans []shop.AccessID, err error) {
 	err = s.use(ctx, "find orphans", func(ctx context.Context, conn *pgxpool.Conn) error {
 		orphans, err = column[shop.AccessID](ctx, conn, `
 			SELECT listed FROM unnest($1::text[]) AS listed
 			LEFT JOIN subscriptions ON access_id = listed
-			WHERE access_id IS NULL OR (status NOT IN ('waiting', 'active') AND updated_at <= $2)`, ids, since)
+			WHERE access_id IS NULL OR (status NOT IN ('waiting', 'active') AND (updated_at <= $2 OR updated_at > now()))`, ids, since)
 		return err
 	})
 	return orphans, err
