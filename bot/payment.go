@@ -102,8 +102,9 @@ func (b *Bot) Checkout(ctx context.Context, body []byte) error {
 	}
 	err := b.client.Call(ctx, "answerPreCheckoutQuery", params, nil)
 	late := tooLate(err)
+	unknown := late && again // nobody knows what it said to the consent before
 	var noted error
-	if reason == "" && (err == nil || untaken(err) && !(late && again)) { // what it said to the consent before, nobody knows
+	if reason == "" && (err == nil || untaken(err) && !unknown) {
 		noted = b.shop.EndCheckout(ctx, checkout, err == nil)
 	}
 	if late {

@@ -58,7 +58,7 @@ func (m Money) Decimal() string {
 	if minor < 0 {
 		sign, minor = "-", -minor
 	}
-	return fmt.Sprintf("%s%d.%02d", sign, uint64(minor)/100, uint64(minor)%100) //nolint:gosec // the least number there is, too, is its own size without a sign
+	return fmt.Sprintf("%s%d.%02d", sign, uint64(minor)/100, uint64(minor)%100)
 }
 
 // String returns the amount and its currency, without empty minor units.

@@ -66,8 +66,10 @@ const (
 	fetchSoon = 3 * time.Second
 )
 
-// awaited are the queues of what customers wait for.
-var awaited = []shop.Queue{shop.QueueAccess, shop.QueueMessages, shop.QueuePayments, shop.QueueStars}
+// awaited returns the queues of what customers wait for.
+func awaited() []shop.Queue {
+	return []shop.Queue{shop.QueueAccess, shop.QueueMessages, shop.QueuePayments, shop.QueueStars}
+}
 
 // rescueAfter is when a job that nobody ends is given to another by the queue
 // itself, the last resort: what a dead process had in hand is handed back sooner.
@@ -91,7 +93,7 @@ func New(cfg Config) (*Workers, error) {
 	queues := make(map[string]river.QueueConfig, len(cfg.Queues))
 	for name, n := range cfg.Queues {
 		queues[string(name)] = river.QueueConfig{MaxWorkers: n, FetchPollInterval: fetchAnyway}
-		if slices.Contains(awaited, name) {
+		if slices.Contains(awaited(), name) {
 			queues[string(name)] = river.QueueConfig{MaxWorkers: n, FetchPollInterval: fetchSoon}
 		}
 	}

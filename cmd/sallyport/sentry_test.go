@@ -18,9 +18,15 @@ func TestANodeThatRestartsOrComesBackIsNews(t *testing.T) {
 		err    error
 		news   bool
 	}{
-		{time.Hour, nil, false}, {time.Hour + time.Second, nil, false}, {time.Hour + time.Second, nil, false},
-		{2 * time.Second, nil, true}, {3 * time.Second, nil, false},
-		{0, down, false}, {0, down, false}, {9 * time.Second, nil, true}, {10 * time.Second, nil, false},
+		{time.Hour, nil, false},
+		{time.Hour + time.Second, nil, false},
+		{time.Hour + time.Second, nil, false},
+		{2 * time.Second, nil, true},
+		{3 * time.Second, nil, false},
+		{0, down, false},
+		{0, down, false},
+		{9 * time.Second, nil, true},
+		{10 * time.Second, nil, false},
 	} {
 		if got := s.isNews("de1", step.uptime, step.err); got != step.news {
 			t.Errorf("look %d: news %t", i+1, got)
