@@ -1,8 +1,11 @@
 package alerts_test
 
 import (
+	"context"
 	"strconv"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // strangersEnds is more than may end at once after a leap without a question.
@@ -26,8 +29,7 @@ func TestClocksThatAreWrong(t *testing.T) {
 			// let go as the manual says: the program does so in its own test.
 			code: "ends_held", alerts: []string{"SallyportEndsHeld"},
 			breaks: func(s *scene) {
-				s.sql(`UPDATE ends SET judged_at = now() - interval '2 days'`)
-				s.gives(strangersEnds)
+				s.leaps(strangersEnds)
 			},
 			cures: func(s *scene) {
 				if n := s.number(`SELECT count(*) FROM subscriptions WHERE status = 'active'`); n != strangersEnds {
@@ -40,9 +42,29 @@ func TestClocksThatAreWrong(t *testing.T) {
 	s.until("the ends", func() bool { return s.number(`SELECT count(*) FROM subscriptions WHERE status = 'active'`) == 0 })
 }
 
-// gives gives so many people access that ended yesterday. All of them have blocked the bot.
-func (s *scene) gives(n int) {
+// leaps gives so many people access that ended yesterday, as if nobody had looked since
+// the day before. All of them have blocked the bot. It happens while a look waits to know
+// when the last one was: none has read that already.
+func (s *scene) leaps(n int) {
 	s.t.Helper()
-	s.sql(`INSERT INTO users (id, language, reachable) SELECT 9000 + n, 'en', false FROM generate_series(1, `+strconv.Itoa(n)+`) n`,
-		`INSERT INTO subscriptions (user_id, plan, status, expires_at) SELECT id, 'basic', 'active', now() - interval '1 day' FROM users WHERE id > 9000`)
+	conn, err := pgx.Connect(s.t.Context(), s.w.Ready().DatabaseDirectURL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(s.t.Context()))
+	run := func(statement string) {
+		s.t.Helper()
+		if _, err := conn.Exec(s.t.Context(), statement); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	run(`BEGIN`)
+	run(`LOCK TABLE ends`)
+	s.until("a look for ends", func() bool {
+		return s.number(`SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%SELECT judged_at, held FROM ends%'`) > 0
+	})
+	run(`UPDATE ends SET judged_at = now() - interval '2 days'`)
+	run(`INSERT INTO users (id, language, reachable) SELECT 9000 + n, 'en', false FROM generate_series(1, ` + strconv.Itoa(n) + `) n`)
+	run(`INSERT INTO subscriptions (user_id, plan, status, expires_at) SELECT id, 'basic', 'active', now() - interval '1 day' FROM users WHERE id > 9000`)
+	run(`COMMIT`)
 }
