@@ -348,7 +348,7 @@ func TestNobodyWritesALineOfTheLog(t *testing.T) {
 	}
 	s.Close()
 	checkLines(t, written.String(), map[string]bool{
-		"delivery refused": true, "stranger refused": true, "delivery not understood": true, "delivery taken": true, "update from an address that is not Telegram's": true,
+		"delivery refused": true, "sender left": true, "stranger refused": true, "delivery not understood": true, "delivery taken": true, "update from an address that is not Telegram's": true,
 	})
 }
 

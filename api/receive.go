@@ -51,12 +51,17 @@ type receiver struct {
 }
 
 // refusalOf is the message of a delivery's line in the log: strangers have one of their
-// own, lest they have those of genuine deliveries left out.
-func refusalOf(code int) string {
-	if code == http.StatusUnauthorized {
+// own, lest they have those of genuine deliveries left out, and so has a sender who did
+// not wait for our answer.
+func refusalOf(code int, gone bool) string {
+	switch {
+	case code == http.StatusUnauthorized:
 		return "stranger refused"
+	case gone:
+		return "sender left"
+	default:
+		return "delivery refused"
 	}
-	return "delivery refused"
 }
 
 // receive returns the handler of a receiver. Strangers are sent away before they
@@ -76,7 +81,7 @@ func (e *Edge) receive(r receiver) http.HandlerFunc {
 		if err == nil {
 			e.log.Debug("delivery taken", zap.String("receiver", name), zap.Duration("dur", time.Since(start)))
 		} else {
-			e.log.Warn(refusalOf(code), zap.String("receiver", name), zap.Int("code", code),
+			e.log.Warn(refusalOf(code, request.Context().Err() != nil), zap.String("receiver", name), zap.Int("code", code),
 				zap.Stringer("client", client), zap.Duration("dur", time.Since(start)), zap.NamedError("err", err))
 		}
 		if code == http.StatusServiceUnavailable {

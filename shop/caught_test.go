@@ -15,6 +15,7 @@ import (
 // trap is a node that panics.
 type trap struct{ shop.Node }
 
+func (trap) Name() string                                { return "trap" }
 func (trap) Ensure(context.Context, shop.Access) error   { panic("odd") }
 func (trap) Absent(context.Context, shop.AccessID) error { panic("odd") }
 
