@@ -75,7 +75,7 @@ func memoryInUse() uint64 {
 
 // Thousands who come, say a word and are silent hold neither places nor memory.
 func TestThousandsOfIdleClientsHoldUpNobody(t *testing.T) { //nolint:paralleltest // the memory of this process is measured
-	const clients, atOnce = 5000, 32
+	const clients, atOnce = 2000, 32
 	door := api.NewDoor(api.DoorConfig{})
 	s := guarded(t, newEdge(t, 64).handler, door)
 	before := memoryInUse()
