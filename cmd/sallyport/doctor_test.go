@@ -49,7 +49,7 @@ func newClinic(t *testing.T) *clinic {
 	w.start()
 	operator := w.person(operatorChat)
 	operator.write("/start")
-	w.waitFor("an answer to the operator", func() bool { return len(operator.live()) > 0 })
+	w.waitFor("an answer to the operator", func() bool { return len(operator.live()) > 0 && w.telegram.Pending() == 0 })
 	return &clinic{world: w, dir: dir}
 }
 
