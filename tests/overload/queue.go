@@ -125,10 +125,12 @@ func (s *scene) pile(ctx context.Context, b backlog) error {
 	return nil
 }
 
-// tell queues a notice for so many people, as the shop does with the fact that causes it.
+// tell queues a notice for so many people and has the queue hear of it, as the shop does
+// with the fact that causes it.
 func (s *scene) tell(ctx context.Context, queue, notice string, first int64, n int) error {
 	return s.sql(ctx, fmt.Sprintf(`INSERT INTO river_job (kind, queue, args, max_attempts, state)
-		SELECT 'notify', '%s', jsonb_build_object('user_id', %d + n, 'notice', '%s'), 12, 'available' FROM generate_series(0, %d - 1) n`, queue, first, notice, n))
+		SELECT 'notify', '%s', jsonb_build_object('user_id', %d + n, 'notice', '%s'), 12, 'available' FROM generate_series(0, %d - 1) n`, queue, first, notice, n),
+		fmt.Sprintf(`SELECT pg_notify(current_schema() || '.river_insert', json_build_object('queue', '%s')::text)`, queue))
 }
 
 // sentAll waits until nothing waits any more.
