@@ -12,7 +12,8 @@ import (
 )
 
 // sentry asks every node how long its Xray has been running, which costs next to
-// nothing, and has a node checked at once when that is news: it has restarted, or is back.
+// nothing, and has a node checked at once when that is news: it was not looked at before,
+// has restarted, or is back.
 type sentry struct {
 	mu     sync.Mutex
 	seen   map[string]glimpse
@@ -20,22 +21,50 @@ type sentry struct {
 	hasty  map[string]bool // nodes that must be checked again soon
 }
 
-// glimpse is what was last seen of a node.
-type glimpse struct {
-	uptime time.Duration
-	away   bool
+// glimpse is what a look at a node saw: the time before which its Xray did not start, and
+// the one after which it did not. Both are zero if it did not answer.
+type glimpse struct{ notBefore, notAfter time.Time }
+
+// glimpseOf returns what a look saw that was answered with an uptime, in whole seconds.
+func glimpseOf(asked, answered time.Time, uptime time.Duration) glimpse {
+	return glimpse{notBefore: asked.Add(-uptime - time.Second), notAfter: answered.Add(-uptime)}
 }
 
-// isNews says whether a node must be checked now that it has been up for so long. One that
-// was never seen before is checked by schedule.
-func (s *sentry) isNews(node string, uptime time.Duration, err error) bool {
+// same says whether both may be of one and the same start.
+func (g glimpse) same(other glimpse) bool {
+	return !g.notBefore.After(other.notAfter) && !other.notBefore.After(g.notAfter)
+}
+
+// and returns what is known from both.
+func (g glimpse) and(other glimpse) glimpse {
+	if other.notBefore.After(g.notBefore) {
+		g.notBefore = other.notBefore
+	}
+	if other.notAfter.Before(g.notAfter) {
+		g.notAfter = other.notAfter
+	}
+	return g
+}
+
+// isNews says whether a node of which this was seen must be checked now. The zero glimpse
+// is of one that does not answer, and cannot be checked.
+func (s *sentry) isNews(node string, now glimpse) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, known := s.seen[node]
-	s.seen[node] = glimpse{uptime: uptime, away: err != nil}
+	before := s.seen[node]
 	hasty := s.hasty[node]
 	delete(s.hasty, node)
-	return err == nil && (hasty || known && (before.away || uptime < before.uptime))
+	switch {
+	case now == (glimpse{}):
+		s.seen[node] = now
+		return false
+	case before == (glimpse{}) || !before.same(now):
+		s.seen[node] = now
+		return true
+	default:
+		s.seen[node] = before.and(now)
+		return hasty
+	}
 }
 
 // begin says whether the node is not being asked already.
@@ -84,11 +113,6 @@ func (p *program) standSentry(ctx context.Context) {
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 		for _, node := range *p.nodes.Load() {
 			if p.sentry.wanted(node.Name(), p.eldest.Load()) && p.sentry.begin(node.Name()) {
 				asked.Go(func() {
@@ -97,12 +121,22 @@ func (p *program) standSentry(ctx context.Context) {
 				})
 			}
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
 func (p *program) glance(ctx context.Context, node *xray.Node) {
+	asked := time.Now()
 	uptime, err := node.Uptime(ctx)
-	if ctx.Err() != nil || !p.sentry.isNews(node.Name(), uptime, err) {
+	var seen glimpse
+	if err == nil {
+		seen = glimpseOf(asked, time.Now(), uptime)
+	}
+	if ctx.Err() != nil || !p.sentry.isNews(node.Name(), seen) {
 		return
 	}
 	if err := p.work.Enqueue(ctx, shop.CheckNode{Node: node.Name()}); err != nil && ctx.Err() == nil {

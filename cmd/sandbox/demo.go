@@ -13,7 +13,7 @@ const (
 	demoLimit = 2 * time.Minute
 	// demoPeriod is how long the access lasts that is seen to expire: enough for
 	// the steps before that.
-	demoPeriod = 8 * time.Second
+	demoPeriod = 12 * time.Second
 )
 
 // demoCommand plays the scripted story.
