@@ -20,6 +20,7 @@ import (
 type KeeperConfig struct {
 	Client  *Client
 	Want    func() Webhook // as it should be now
+	Latest  func() bool    // whether no process that began later wants another; nil means always
 	OnDuty  func() bool    // whether it is for this process to set it again; nil means always
 	Every   time.Duration  // between looks; default 30 s
 	Fresh   time.Duration  // that a failed delivery of Telegram's is news; default 2 min
@@ -98,6 +99,9 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 	cfg.Fresh = cmp.Or(cfg.Fresh, keepFresh)
 	cfg.Moved = cmp.Or(cfg.Moved, keepMoved)
 	cfg.Behind = cmp.Or(cfg.Behind, keepBehind)
+	if cfg.Latest == nil {
+		cfg.Latest = func() bool { return true }
+	}
 	if cfg.OnDuty == nil {
 		cfg.OnDuty = func() bool { return true }
 	}
@@ -139,9 +143,18 @@ func (k *Keeper) Set(ctx context.Context) error {
 	return err
 }
 
+// Yield says that others set the webhook from now on: until it is set anew, how it is
+// found is nobody's fault.
+func (k *Keeper) Yield() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.setAt, k.setErr, k.contested, k.changed = time.Time{}, nil, time.Time{}, nil
+}
+
 // Look asks Telegram how the webhook is, and says what is wrong, the worst first. Until
 // it was first set how it was found is nobody's fault: it may be what we set it to before
-// our address changed.
+// our address changed. While a process that began later wants another, that is how it
+// should be, and only what waits is looked at.
 func (k *Keeper) Look(ctx context.Context) ([]Complaint, error) {
 	info, err := k.cfg.Client.WebhookInfo(ctx)
 	if err != nil {
@@ -152,7 +165,7 @@ func (k *Keeper) Look(ctx context.Context) ([]Complaint, error) {
 	strays := k.strays(ctx, info, want)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.setAt.IsZero() && k.setErr == nil {
+	if k.setAt.IsZero() && k.setErr == nil && k.cfg.Latest() {
 		return nil, nil
 	}
 	return k.judge(info, want, strays), nil
@@ -166,7 +179,11 @@ func (k *Keeper) judge(info WebhookInfo, want Webhook, strays bool) (found []Com
 		k.fellAt = now
 	}
 	k.waiting = info.Pending
-	fault, reason := k.placed(info, want, strays, now)
+	var fault Fault
+	var reason string
+	if k.cfg.Latest() {
+		fault, reason = k.placed(info, want, strays, now)
+	}
 	if fault == FaultElsewhere || fault == FaultDiverted {
 		k.contest(reason, now)
 	}

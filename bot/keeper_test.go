@@ -54,6 +54,7 @@ type keeperTest struct {
 	now     time.Time
 	metrics *prometheus.Registry
 	homes   []netip.Addr // of our host
+	outdone bool         // another process wants another webhook
 }
 
 // newKeeper returns a Keeper that has set the webhook, which became something else since.
@@ -92,6 +93,7 @@ func unsetKeeper(t *testing.T, info bot.WebhookInfo, certificate []byte) *keeper
 	k.Keeper = bot.NewKeeper(bot.KeeperConfig{
 		Client:  client(t, k.ServeHTTP),
 		Resolve: func(context.Context, string) ([]netip.Addr, error) { return k.homes, nil },
+		Latest:  func() bool { return !k.outdone },
 		Now:     func() time.Time { return k.now }, Metrics: k.metrics,
 		Want: func() bot.Webhook {
 			return bot.Webhook{URL: "https://shop.example/hook", MaxConnections: 40, Certificate: certificate}
@@ -395,4 +397,28 @@ func TestAHungTelegramHoldsUpNoKeeper(t *testing.T) {
 	if err := k.Keep(t.Context()); err == nil {
 		t.Error("kept")
 	}
+}
+
+// While a process that began later wants another webhook, and until ours is set again, how
+// it is found is nobody's fault; that updates wait is.
+func TestAWebhookThatAnotherOfOursWantsIsNoFault(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t, ours(), nil)
+	others := ours()
+	others.URL, others.Pending = "https://new.example/hook", 500
+	k.outdone = true
+	k.Yield()
+	k.becomes(others)
+	k.finds(bot.FaultNone, "")
+	k.now = k.now.Add(2 * time.Minute)
+	k.finds(bot.FaultBehind, "500 updates wait")
+	k.outdone, others.Pending = false, 0
+	k.becomes(others)
+	k.finds(bot.FaultNone, "")
+	if err := k.Set(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.finds(bot.FaultNone, "")
+	k.becomes(others)
+	k.finds(bot.FaultElsewhere, "it is set to new.example")
 }

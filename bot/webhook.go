@@ -2,6 +2,8 @@ package bot
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,12 @@ type Webhook struct {
 	Secret         string // comes back with every delivery
 	MaxConnections int    // 1..100
 	Certificate    []byte // PEM, that Telegram shall trust; nil means those that everybody trusts
+}
+
+// Digest tells webhooks apart and shows nothing of the secret. Which certificate of our own
+// it is makes no difference: that is renewed.
+func (w Webhook) Digest() [32]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %d %q %t", w.URL, w.Secret, w.MaxConnections, AllowedUpdates(), w.Certificate != nil))
 }
 
 // AllowedUpdates are the kinds of updates that we want.

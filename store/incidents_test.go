@@ -96,7 +96,7 @@ func TestTheEldestProcessIsOnDuty(t *testing.T) {
 	alive := 1
 	beat := func(holder string, want bool) {
 		t.Helper()
-		if life, err := s.Beat(ctx, holder, time.Now(), 5*time.Second); err != nil || life.Eldest != want || life.Alive != alive {
+		if life, err := s.Beat(ctx, store.Sign{Holder: holder, Clock: time.Now()}, 5*time.Second); err != nil || life.Eldest != want || life.Alive != alive {
 			t.Errorf("%s: %+v, %v, want %d alive", holder, life, err, alive)
 		}
 	}
@@ -111,4 +111,41 @@ func TestTheEldestProcessIsOnDuty(t *testing.T) {
 	beat("two", true)
 	alive = 2
 	beat("three", false)
+}
+
+// Of several that want different webhooks the one that began last counts, and of those that
+// agree with it the eldest keeps it. Whoever was thought dead is no younger for it.
+func TestTheWebhookThatWasWantedLastIsKept(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	ctx := t.Context()
+	before, after := [32]byte{1}, [32]byte{2}
+	beat := func(holder string, age time.Duration, webhook [32]byte, latest, keeps bool) {
+		t.Helper()
+		life, err := s.Beat(ctx, store.Sign{Holder: holder, Age: age, Clock: time.Now(), Webhook: webhook}, 5*time.Second)
+		if err != nil || life.Latest != latest || life.Keeps != keeps {
+			t.Errorf("%s: %+v, %v", holder, life, err)
+		}
+	}
+	must(t, s, `INSERT INTO processes (holder, started_at) VALUES ('of the program before', now() - interval '2 hours')`)
+	beat("old", time.Hour, before, true, true)
+	beat("older", 90*time.Minute, before, true, true)
+	beat("old", time.Hour, before, true, false)
+	beat("new", time.Minute, after, true, true)
+	beat("newer", time.Second, after, true, false)
+	beat("older", 90*time.Minute, before, false, false)
+	beat("new", time.Minute, after, true, true)
+	must(t, s, `DELETE FROM processes WHERE holder = 'old'`) // it was paused, and thought dead
+	beat("old", time.Hour, before, false, false)
+	for _, holder := range []string{"new", "newer"} {
+		if err := s.Leave(ctx, holder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beat("old", time.Hour, before, true, false)
+	beat("older", 90*time.Minute, before, true, true)
+	beat("rolled back", 0, before, true, false)
+	beat("newest", 0, after, true, true)
+	must(t, s, `UPDATE processes SET seen_at = now() - interval '6 seconds' WHERE holder = 'newest'`) // it was killed
+	beat("older", 90*time.Minute, before, true, true)
 }

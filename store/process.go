@@ -20,15 +20,25 @@ const (
 	longestRest = time.Minute
 )
 
+// Sign is what a process says of itself.
+type Sign struct {
+	Holder  string
+	Age     time.Duration // since it began; what is told first counts
+	Clock   time.Time     // what its clock shows
+	Webhook [32]byte      // digest of the webhook that it wants
+}
+
 // Life is what a sign of life tells.
 type Life struct {
 	Jobs   int64 // of dead processes, handed back
 	Eldest bool  // of all that are alive
 	Alive  int   // processes
 	Due    bool  // something has run out and is not held
+	Latest bool  // the webhook that it wants is that of the one that began last
+	Keeps  bool  // it is the eldest of those that want that one
 }
 
-// Beat says that holder is alive and what its clock shows, and hands back what processes that have not said
+// Beat says that a process is alive, and hands back what processes that have not said
 // so for deadAfter had in hand: their lanes, their jobs, and the lead among the job
 // queue's clients. Only who was seen of late judges others: after a pause of the
 // database, or after its clock went back, nobody was. Who seems to be seen in a time to
@@ -37,24 +47,25 @@ type Life struct {
 // dead does no harm: it can end no update of a lane it lost, and jobs may run twice.
 // The eldest also announces to the job queue's clients where jobs are due, so that they
 // need not ask for what was put off, handed back, or announced in vain.
-func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAfter time.Duration) (l Life, err error) {
+func (s *Store) Beat(ctx context.Context, sign Sign, deadAfter time.Duration) (l Life, err error) {
 	err = s.use(ctx, "beat", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var strange bool // somebody is dead, or a clock has leapt
 		err := conn.QueryRow(ctx, `
 			SELECT EXISTS (SELECT FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval)
-				OR EXISTS (SELECT FROM river_leader WHERE expires_at > now() + $3::interval)`, holder, deadAfter, farthest).Scan(&strange)
+				OR EXISTS (SELECT FROM river_leader WHERE expires_at > now() + $3::interval)`, sign.Holder, deadAfter, farthest).Scan(&strange)
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch
 		if strange {
-			l.queueJudgement(&batch, holder, clock, deadAfter)
+			l.queueJudgement(&batch, sign, deadAfter)
 		} else {
 			batch.Queue(`
-				INSERT INTO processes (holder, clock_ahead) VALUES ($1, $2::timestamptz - now())
-				ON CONFLICT (holder) DO UPDATE SET seen_at = now(), clock_ahead = excluded.clock_ahead`, holder, clock)
+				INSERT INTO processes (holder, clock_ahead, started_at, webhook) VALUES ($1, $2::timestamptz - now(), now() - $3::interval, $4)
+				ON CONFLICT (holder) DO UPDATE SET seen_at = now(), clock_ahead = excluded.clock_ahead`,
+				sign.Holder, sign.Clock, sign.Age, sign.Webhook[:])
 		}
-		l.queueSight(&batch, holder, deadAfter)
+		l.queueSight(&batch, sign, deadAfter)
 		return conn.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
@@ -63,11 +74,11 @@ func (s *Store) Beat(ctx context.Context, holder string, clock time.Time, deadAf
 	return l, nil
 }
 
-// queueJudgement says that holder is alive, and hands back what the dead had in hand.
-func (l *Life) queueJudgement(batch *pgx.Batch, holder string, clock time.Time, deadAfter time.Duration) {
+// queueJudgement says that the process is alive, and hands back what the dead had in hand.
+func (l *Life) queueJudgement(batch *pgx.Batch, sign Sign, deadAfter time.Duration) {
 	batch.Queue(`
 		WITH alive AS (
-			INSERT INTO processes (holder, clock_ahead) VALUES ($1, $4::timestamptz - now())
+			INSERT INTO processes (holder, clock_ahead, started_at, webhook) VALUES ($1, $4::timestamptz - now(), now() - $8::interval, $9)
 			ON CONFLICT (holder) DO UPDATE SET seen_at = now(), clock_ahead = excluded.clock_ahead
 		), dead AS (
 			DELETE FROM processes WHERE holder <> $1 AND seen_at NOT BETWEEN now() - $2::interval AND now() + $2::interval
@@ -102,23 +113,30 @@ func (l *Life) queueJudgement(batch *pgx.Batch, holder string, clock time.Time, 
 			errors = CASE WHEN handed.deaths < $5 THEN errors
 				ELSE array_append(errors, jsonb_build_object('at', now(), 'attempt', attempt, 'error', $7::text, 'trace', '')) END
 		FROM handed WHERE river_job.id = handed.id AND state = 'running'`,
-		holder, deadAfter, farthest, clock, maxDeaths, longestRest.Seconds(), "each process that worked it died").
+		sign.Holder, deadAfter, farthest, sign.Clock, maxDeaths, longestRest.Seconds(), "each process that worked it died", sign.Age, sign.Webhook[:]).
 		Exec(func(tag pgconn.CommandTag) error {
 			l.Jobs = tag.RowsAffected()
 			return nil
 		})
 }
 
-// queueSight looks who is alive and what is due, and tells the job queue's clients.
-func (l *Life) queueSight(batch *pgx.Batch, holder string, deadAfter time.Duration) {
+// queueSight looks who is alive, whose webhook is wanted and what is due, and tells the
+// job queue's clients.
+func (l *Life) queueSight(batch *pgx.Batch, sign Sign, deadAfter time.Duration) {
 	batch.Queue(`
+		WITH alive AS (
+			SELECT holder, started_at, webhook FROM processes WHERE seen_at > now() - $2::interval
+		), wanted AS (
+			SELECT webhook FROM alive WHERE webhook IS NOT NULL ORDER BY started_at DESC, holder DESC LIMIT 1
+		)
 		SELECT holder = $1, count(*) OVER (),
+			(SELECT webhook = $3 FROM wanted),
+			$1 = (SELECT holder FROM alive WHERE webhook = (SELECT webhook FROM wanted) ORDER BY started_at, holder LIMIT 1),
 			coalesce((SELECT expires_at <= now() FROM orders WHERE status = 'open' ORDER BY expires_at LIMIT 1), false)
 			OR coalesce((SELECT expires_at <= now() FROM subscriptions WHERE status = 'active' ORDER BY expires_at LIMIT 1), false)
 				AND NOT EXISTS (SELECT FROM ends WHERE held > 0)
-		FROM processes WHERE seen_at > now() - $2::interval
-		ORDER BY started_at, holder LIMIT 1`, holder, deadAfter).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&l.Eldest, &l.Alive, &l.Due) })
+		FROM alive ORDER BY started_at, holder LIMIT 1`, sign.Holder, deadAfter, sign.Webhook[:]).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&l.Eldest, &l.Alive, &l.Latest, &l.Keeps, &l.Due) })
 	batch.Queue(`
 		SELECT pg_notify(current_schema() || '.river_insert', json_build_object('queue', name)::text)
 		FROM unnest($3::text[]) AS name CROSS JOIN LATERAL (
@@ -126,7 +144,7 @@ func (l *Life) queueSight(batch *pgx.Batch, holder string, deadAfter time.Durati
 			ORDER BY priority, scheduled_at, id LIMIT 1
 		) AS due
 		WHERE $1 = (SELECT holder FROM processes WHERE seen_at > now() - $2::interval ORDER BY started_at, holder LIMIT 1)`,
-		holder, deadAfter, shop.Queues())
+		sign.Holder, deadAfter, shop.Queues())
 }
 
 // HandBack has jobs tried again that the database thinks holder is trying, for longer

@@ -14,7 +14,7 @@ import (
 // beat gives a sign of life and returns how many jobs were handed back.
 func beat(t *testing.T, s *store.Store, holder string) int64 {
 	t.Helper()
-	life, err := s.Beat(t.Context(), holder, time.Now(), 5*time.Second)
+	life, err := s.Beat(t.Context(), store.Sign{Holder: holder, Clock: time.Now()}, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestTheClockThatIsFarthestOffIsTold(t *testing.T) {
 		told   string
 		ahead  time.Duration
 	}{{"a", 0, "a", 0}, {"b", -2 * time.Hour, "b", -2 * time.Hour}, {"c", 48 * time.Hour, "c", 48 * time.Hour}, {"c", 0, "b", -2 * time.Hour}} {
-		if _, err := s.Beat(ctx, c.holder, time.Now().Add(c.off), time.Hour); err != nil {
+		if _, err := s.Beat(ctx, store.Sign{Holder: c.holder, Clock: time.Now().Add(c.off)}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if v, err := prober.Vitals(ctx); err != nil || v.ClockOf != c.told || !near(v.ClockAhead, c.ahead) {
@@ -180,7 +180,7 @@ func TestASignOfLifeTellsWhatIsDue(t *testing.T) {
 	ctx := t.Context()
 	sign := func(holder string) store.Life {
 		t.Helper()
-		life, err := s.Beat(ctx, holder, time.Now(), time.Hour)
+		life, err := s.Beat(ctx, store.Sign{Holder: holder, Clock: time.Now()}, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -158,7 +158,7 @@ var background = []reading{
 	}},
 	{what: "take jobs", do: takeJobs},
 	{what: "a sign of life", do: func(ctx context.Context, s *store.Store, _ int64) error {
-		_, err := s.Beat(ctx, "me", time.Now(), time.Hour)
+		_, err := s.Beat(ctx, store.Sign{Holder: "me", Clock: time.Now()}, time.Hour)
 		return err
 	}},
 	{what: "an invoice", do: func(ctx context.Context, s *store.Store, n int64) error {

@@ -61,6 +61,9 @@ type program struct {
 	prober     *store.Prober
 	vitals     atomic.Pointer[seenVitals] // the last that were read
 	eldest     atomic.Bool                // of all processes alive, this one is: it reports to the operator
+	latest     atomic.Bool                // no process that began later wants another webhook
+	keeps      atomic.Bool                // the webhook: of those that want it so, this one is the eldest
+	began      time.Time
 	checks     *nodeMetrics
 	sentry     *sentry
 	ways       ways // by which customers reach the nodes
@@ -70,7 +73,7 @@ type program struct {
 
 // build makes every part. Nothing outside has been called when it returns.
 func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err error) {
-	p := &program{config: c, holder: holder(), log: log, metrics: prometheus.NewRegistry(), hosts: make(map[string]*outbound.Host)}
+	p := &program{config: c, holder: holder(), began: time.Now(), log: log, metrics: prometheus.NewRegistry(), hosts: make(map[string]*outbound.Host)}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -79,6 +82,7 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	p.ways.forget()
 	p.sentry = newSentry()
 	p.eldest.Store(true) // until it is known that another is
+	p.latest.Store(true)
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.observe = observeCalls(p.metrics)
 	p.checks = newNodeMetrics(p.metrics)
@@ -195,7 +199,7 @@ func (p *program) buildShop(context.Context) error {
 		return err
 	}
 	p.keeper = bot.NewKeeper(bot.KeeperConfig{
-		Client: p.client, Want: p.webhook, OnDuty: p.eldest.Load, Every: 3 * p.config.WatchEvery,
+		Client: p.client, Want: p.webhook, Latest: p.latest.Load, OnDuty: p.keeps.Load, Every: 3 * p.config.WatchEvery,
 		Fresh: 4 * p.config.AlertAfter, Moved: 20 * p.config.AlertAfter, Behind: 2 * p.config.AlertAfter,
 		Logger: p.log.Named("webhook"), Metrics: p.metrics,
 	})

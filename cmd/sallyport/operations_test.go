@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,8 +15,8 @@ import (
 	"sallyport/sandbox/node"
 )
 
-// replica runs a second program beside that of the world until the test ends.
-func (w *world) replica(change func(*config)) *program {
+// replica runs a second program beside that of the world until stop, or the end of the test.
+func (w *world) replica(change func(*config)) (p *program, stop func()) {
 	w.t.Helper()
 	c := w.config
 	c.Listen = freeAddress(w.t)
@@ -27,13 +28,14 @@ func (w *world) replica(change func(*config)) *program {
 	}
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx, nil); p.close() }()
-	w.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Errorf("the replica ended with %v", err)
 		}
 	})
-	return p
+	w.t.Cleanup(stop)
+	return p, stop
 }
 
 func (w *world) page(path string) string {

@@ -127,6 +127,9 @@ func (p *program) lookAtWebhook(ctx context.Context) ([]api.Finding, error) {
 		return nil, fmt.Errorf("ask telegram: %w", err)
 	}
 	found := []api.Finding{{State: api.StateOK}}
+	if !p.latest.Load() {
+		found[0].Reason = "a process that began later keeps another"
+	}
 	for _, c := range complaints {
 		if code, told := codeOf(c.Fault); told {
 			found = append(found, api.Finding{State: api.StateDegraded, Code: code, Reason: c.Reason})

@@ -177,7 +177,7 @@ func (p *program) whenUp(ctx context.Context) (started bool) {
 		if err := migrate(ctx, p.config, p.log); err != nil {
 			return err
 		}
-		life, err := p.work.Beat(ctx, p.holder, time.Now(), deadAfter)
+		life, err := p.work.Beat(ctx, p.sign(), deadAfter)
 		if err != nil {
 			return fmt.Errorf("first sign of life: %w", err)
 		}
@@ -250,7 +250,7 @@ func (p *program) live(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
-		life, err := p.work.Beat(ctx, p.holder, time.Now(), deadAfter)
+		life, err := p.work.Beat(ctx, p.sign(), deadAfter)
 		if err == nil {
 			p.among(life)
 		} else if ctx.Err() == nil {
@@ -271,9 +271,16 @@ func (p *program) live(ctx context.Context) {
 	}
 }
 
+// sign is what this process says of itself.
+func (p *program) sign() store.Sign {
+	return store.Sign{Holder: p.holder, Age: time.Since(p.began), Clock: time.Now(), Webhook: p.webhook().Digest()}
+}
+
 // among takes this process's part among all that are alive.
 func (p *program) among(l store.Life) {
 	p.eldest.Store(l.Eldest)
+	p.latest.Store(l.Latest)
+	p.keeps.Store(l.Keeps)
 	p.sender.Share(l.Alive)
 }
 

@@ -21,8 +21,8 @@ import (
 const (
 	// hearEvery is how often a process asks which secrets are good.
 	hearEvery = time.Second
-	// spread is how long a new secret is given to become known to every process
-	// before Telegram is told.
+	// spread is how long a new webhook and its secret are given to become known to every
+	// process before Telegram is told.
 	spread = 3 * time.Second
 	// secretGrace is how long the secret before is still taken.
 	secretGrace = time.Hour
@@ -43,21 +43,62 @@ func (c config) webhook() bot.Webhook {
 	return bot.Webhook{URL: c.under(api.TelegramPath), Secret: string(c.WebhookSecret), MaxConnections: c.MaxWebhooks}
 }
 
-// keepWebhook tells Telegram where to deliver, and keeps that so until ctx ends. A new secret is made known to every process before
-// Telegram uses it, and the old one is taken for a while after: nothing that is
-// delivered meanwhile is refused.
+// keepWebhook tells Telegram where to deliver, and keeps that so, whenever no process
+// that began later wants it otherwise, until ctx ends.
 func (p *program) keepWebhook(ctx context.Context, up <-chan struct{}) {
 	select {
 	case <-up:
 	case <-ctx.Done():
 		return
 	}
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		if p.latest.Load() {
+			p.holdWebhook(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// untilOutdone ends soon after a process that began later wants another webhook.
+func (p *program) untilOutdone(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		tick := time.NewTicker(beatEvery)
+		defer tick.Stop()
+		for p.latest.Load() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		p.log.Info("a process that began later wants another webhook")
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+// holdWebhook announces the webhook and keeps it until another is wanted. The others hear
+// of it, and of its secret, before Telegram does, and the secret before is taken for a
+// while after: nothing that is delivered meanwhile is refused, and nobody sets back what was.
+func (p *program) holdWebhook(ctx context.Context) {
+	ctx, cancel := p.untilOutdone(ctx)
+	defer cancel()
+	defer p.keeper.Yield()
+	began := time.Now()
 	digest := sha256.Sum256([]byte(p.config.WebhookSecret))
 	var known time.Duration
 	p.untilDone(ctx, "announce secret", func(ctx context.Context) (err error) {
 		known, err = p.work.AnnounceSecret(ctx, digest)
 		return err
 	})
+	known = min(known, time.Since(began))
 	if known < spread && !p.eldest.Load() {
 		select {
 		case <-time.After(spread - known):
@@ -111,6 +152,9 @@ func (p *program) keepIntroduced(ctx context.Context) {
 // announceCertificate has Telegram trust the next certificate of our own.
 func (p *program) announceCertificate(ctx context.Context, pem []byte) error {
 	p.untilDone(ctx, "upload renewed certificate", func(ctx context.Context) error {
+		if !p.latest.Load() {
+			return nil // it is uploaded when the webhook is ours again
+		}
 		w := p.config.webhook()
 		w.Certificate = pem
 		return p.client.SetWebhook(ctx, w)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/bot"
 	"sallyport/sandbox/fault"
@@ -14,7 +15,7 @@ import (
 func TestTheWebhookIsChangedByHand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	listener := w.replica(func(c *config) { c.Listen = strings.TrimPrefix(w.app, "http://"); c.TelegramAPI = "http://127.0.0.1:1" })
+	listener, _ := w.replica(func(c *config) { c.Listen = strings.TrimPrefix(w.app, "http://"); c.TelegramAPI = "http://127.0.0.1:1" })
 	w.waitFor("somebody to deliver to", func() bool { return listener != nil && w.get("/livez") == 200 })
 	dir := t.TempDir()
 	environment := slices.DeleteFunc(environ(w.config), func(line string) bool { return strings.HasSuffix(line, "=0") || strings.HasSuffix(line, "=0s") })
@@ -51,5 +52,57 @@ func TestTheWebhookIsChangedByHand(t *testing.T) {
 	}
 	if said := run(1, "info"); !strings.Contains(said, "ask telegram") {
 		t.Errorf("while Telegram is away: %s", said)
+	}
+}
+
+// In a rolling change of PUBLIC_URL and of the secret the process before runs on, and is
+// the eldest: it neither sets its own address back nor takes the new one for somebody
+// else's. When the new process goes, its own is what is wanted again.
+func TestTheWebhookIsWhatWasWantedLast(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person(operatorChat).write("/start")
+	older := w.start()
+	leadsTo := func() string {
+		var info bot.WebhookInfo
+		if err := json.Unmarshal(w.telegram.WebhookInfo(), &info); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSuffix(info.URL, "/telegram/webhook")
+	}
+	var address string
+	newer, stop := w.replica(func(c *config) {
+		address = "http://" + c.Listen
+		c.PublicURL, c.WebhookSecret = address, "quite-another-secret"
+	})
+	stays := func(url string, programs ...*program) {
+		t.Helper()
+		w.waitFor("the webhook of "+url, func() bool { return leadsTo() == url })
+		for end := time.Now().Add(10 * 3 * w.config.WatchEvery); time.Now().Before(end); time.Sleep(w.config.WatchEvery) {
+			if now := leadsTo(); now != url {
+				t.Fatalf("it was set to %s", now)
+			}
+			for _, p := range programs {
+				if found := p.watch.Last().Components["webhook"]; strings.HasPrefix(found.Code, "webhook_") {
+					t.Fatalf("%s complains: %+v", p.config.PublicURL, found)
+				}
+			}
+		}
+	}
+	stays(address, older, newer)
+	anna := w.person(1010)
+	anna.write("/start")
+	anna.tap("Русский")
+	stop()
+	stays(w.app, older)
+	anna.write("/help")
+	anna.see("Как подключиться")
+	for _, m := range w.telegram.Chat(operatorChat).Messages {
+		if strings.Contains(m.Text, "webhook") {
+			t.Errorf("the operator was told: %s", m.Text)
+		}
+	}
+	if strings.Contains(w.log.String(), "webhook set again") {
+		t.Error("what another process of ours has set was set right")
 	}
 }
