@@ -8,6 +8,7 @@ const (
 	CodeUnknown             = "unknown"
 	CodeDatabaseUnreachable = "database_unreachable"
 	CodeInboxLate           = "inbox_late"
+	CodeUpdatesSilent       = "updates_silent"
 	CodeInboxDead           = "inbox_dead"
 	CodeJobsLate            = "jobs_late"
 	CodeJobsIdle            = "jobs_idle"
@@ -44,7 +45,7 @@ const (
 // worst first.
 func Codes() []string {
 	return []string{
-		CodeDatabaseUnreachable, CodeInboxLate, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
+		CodeDatabaseUnreachable, CodeInboxLate, CodeUpdatesSilent, CodeInboxDead, CodeJobsUncounted, CodeJobsLate, CodeJobsIdle, CodeJobsDead,
 		CodePaymentsUnsettled, CodePaymentsUndelivered, CodePaymentsFlagged, CodeInvoicesRefused, CodeEndsHeld, CodeClockOff, CodeTelegramUnreachable, CodeTelegramRefused,
 		CodeOperatorUnreachable, CodeWebhookMissing, CodeWebhookFailing, CodeWebhookElsewhere, CodeWebhookBehind,
 		CodeCryptoPayDown, CodeCryptoPayRefused, CodeCertificateNone, CodeCertificateEnded, CodeCertificateLate,

@@ -43,6 +43,15 @@ type Vitals struct {
 	ClockAhead      time.Duration            // of the process whose clock is farthest from the database's; negative: behind
 	ClockOf         string                   // that process
 	Backup          BackupVitals
+	Silence         SilenceVitals
+}
+
+// SilenceVitals says for how long no update has come, and what is usual. All are whole
+// hours.
+type SilenceVitals struct {
+	Lasts int // in which Telegram could deliver, one after the other, and no update came
+	Heard int // of the week up to the last update, with an update in them
+	Usual int // the longest time from one of them to the next
 }
 
 // BackupVitals says how the backups of the database go.
@@ -76,6 +85,7 @@ func (p *Prober) Vitals(ctx context.Context) (v Vitals, err error) {
 	v.queuePeriodic(&batch)
 	v.queueClocks(&batch)
 	v.queueBackup(&batch)
+	v.queueSilence(&batch)
 	err = p.with(ctx, func(conn *pgx.Conn) error { return conn.SendBatch(ctx, &batch).Close() })
 	return v, err
 }
@@ -206,6 +216,26 @@ func (v *Vitals) queueBackup(batch *pgx.Batch) {
 			})
 			return err
 		})
+}
+
+// queueSilence reads for how long no update has come, of the few hours that are remembered.
+// Those in which Telegram could not deliver are no silence.
+func (v *Vitals) queueSilence(batch *pgx.Batch) {
+	batch.Queue(`
+		WITH past AS (
+			SELECT hour, heard FROM listened WHERE hour < floor(extract(epoch FROM now()) / 3600)
+				OR heard AND hour = floor(extract(epoch FROM now()) / 3600)
+		), last AS (
+			SELECT max(hour) AS hour FROM past WHERE heard
+		), busy AS (
+			SELECT past.hour - lag(past.hour, 1, last.hour - $1) OVER (ORDER BY past.hour) AS after
+			FROM past, last WHERE heard AND past.hour > last.hour - $1
+		), silent AS (
+			SELECT past.hour, past.hour - row_number() OVER (ORDER BY past.hour) AS run FROM past, last WHERE past.hour > last.hour
+		)
+		SELECT (SELECT count(*) FROM silent WHERE run = (SELECT run FROM silent ORDER BY hour DESC LIMIT 1)),
+			count(*), coalesce(max(after), 0) FROM busy`, usualHours).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&v.Silence.Lasts, &v.Silence.Heard, &v.Silence.Usual) })
 }
 
 // with runs do with the connection, made anew if it was lost.

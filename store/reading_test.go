@@ -161,6 +161,7 @@ var background = []reading{
 		_, err := s.Beat(ctx, store.Sign{Holder: "me", Clock: time.Now()}, time.Hour)
 		return err
 	}},
+	{what: "listen", do: func(ctx context.Context, s *store.Store, _ int64) error { return s.Listen(ctx) }},
 	{what: "an invoice", do: func(ctx context.Context, s *store.Store, n int64) error {
 		o, err := orderOf(ctx, s, shop.UserID(n), shop.CryptoBot)
 		if err != nil {

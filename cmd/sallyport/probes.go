@@ -29,6 +29,10 @@ const (
 	lateDelivery = time.Minute
 	// lateBackup is how old the newest backup may be, where one is made every day.
 	lateBackup = 36 * time.Hour
+	// busyHours is in how many hours of a week customers must write for silence to mean
+	// anything, and unusual how many times as long as the longest pause of that week.
+	busyHours = 84
+	unusual   = 3
 )
 
 // probes returns what /healthz looks at. The database is looked at through a
@@ -191,6 +195,8 @@ func inboxFinding(v store.Vitals) api.Finding {
 	return api.Together(
 		degradedIf(v.OldestUpdate > lateInbox,
 			api.CodeInboxLate, "%d updates wait, the oldest for %s", v.WaitingUpdates, v.OldestUpdate.Round(time.Second)),
+		degradedIf(v.Silence.Heard >= busyHours && v.Silence.Lasts >= unusual*v.Silence.Usual,
+			api.CodeUpdatesSilent, "no update came for %d hours; the longest pause of the week before was one of about %d", v.Silence.Lasts, v.Silence.Usual),
 		waitingIf(v.DeadUpdates+v.DeadLetters,
 			api.CodeInboxDead, "%d updates and %d deliveries were put aside", v.DeadUpdates, v.DeadLetters),
 	)

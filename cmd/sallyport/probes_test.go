@@ -39,6 +39,13 @@ func TestFindingsSayWhatAnOperatorShouldLookAt(t *testing.T) {
 			"an inbox that gave up", inboxFinding(store.Vitals{DeadUpdates: 1, DeadLetters: 2}),
 			waiting(3, api.CodeInboxDead, "1 updates and 2 deliveries were put aside"),
 		},
+		{"a night", inboxFinding(store.Vitals{Silence: store.SilenceVitals{Lasts: 8, Heard: 110, Usual: 9}}), api.Finding{State: api.StateOK}},
+		{"a shop with few customers", inboxFinding(store.Vitals{Silence: store.SilenceVitals{Lasts: 100, Heard: 83, Usual: 9}}), api.Finding{State: api.StateOK}},
+		{"a shop that is new", inboxFinding(store.Vitals{Silence: store.SilenceVitals{Lasts: 100, Heard: 84, Usual: 84}}), api.Finding{State: api.StateOK}},
+		{
+			"silence where customers write at every hour", inboxFinding(store.Vitals{Silence: store.SilenceVitals{Lasts: 3, Heard: 168, Usual: 1}}),
+			degraded(api.CodeUpdatesSilent, "no update came for 3 hours; the longest pause of the week before was one of about 1"),
+		},
 		{"jobs in time", jobsFinding(store.Vitals{Jobs: map[string]store.JobVitals{"notify": {Waiting: 5, Oldest: time.Second}}}), api.Finding{State: api.StateOK}},
 		{
 			"late jobs", jobsFinding(store.Vitals{Jobs: map[string]store.JobVitals{"notify": {Waiting: 5, Oldest: time.Hour}, "clean_up": {Waiting: 1}}}),

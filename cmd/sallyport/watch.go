@@ -82,6 +82,27 @@ func (p *program) keepOperator(ctx context.Context) {
 // operatorEvery is how often the operator's chat is looked at: a minute by default.
 func (p *program) operatorEvery() time.Duration { return 6 * p.config.WatchEvery }
 
+// listen notes again and again that Telegram can deliver, until ctx ends: silence counts
+// only then.
+func (p *program) listen(ctx context.Context) {
+	tick := time.NewTicker(p.operatorEvery())
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		found := p.watch.Last().Components
+		if !p.eldest.Load() || found["telegram"].State != api.StateOK || found["webhook"].State != api.StateOK {
+			continue
+		}
+		if err := p.work.Listen(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("not noted that nothing came", zap.NamedError("err", err))
+		}
+	}
+}
+
 // lookAtOperator asks Telegram for the operator's chat.
 func (p *program) lookAtOperator(ctx context.Context) ([]api.Finding, error) {
 	err := p.operator.Check(ctx)

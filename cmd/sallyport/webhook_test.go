@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/api"
 	"sallyport/bot"
 	"sallyport/sandbox/fault"
 )
@@ -78,7 +79,7 @@ func TestTheWebhookIsWhatWasWantedLast(t *testing.T) {
 	stays := func(url string, programs ...*program) {
 		t.Helper()
 		w.waitFor("the webhook of "+url, func() bool { return leadsTo() == url })
-		for end := time.Now().Add(10 * 3 * w.config.WatchEvery); time.Now().Before(end); time.Sleep(w.config.WatchEvery) {
+		for end := time.Now().Add(10 * 3 * w.config.WatchEvery); time.Now().Before(end); <-time.After(w.config.WatchEvery) {
 			if now := leadsTo(); now != url {
 				t.Fatalf("it was set to %s", now)
 			}
@@ -105,4 +106,32 @@ func TestTheWebhookIsWhatWasWantedLast(t *testing.T) {
 	if strings.Contains(w.log.String(), "webhook set again") {
 		t.Error("what another process of ours has set was set right")
 	}
+}
+
+// What does not come while Telegram cannot deliver is no silence.
+func TestSilenceCountsWhileTelegramCanDeliver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.start()
+	listened := func() (hours int) {
+		if err := w.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM listened`).Scan(&hours); err != nil {
+			t.Fatal(err)
+		}
+		return hours
+	}
+	w.waitFor("it to listen", func() bool { return listened() > 0 })
+	if err := w.telegramFault.Set(fault.Down, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.waitFor("it to be noticed", func() bool { return p.watch.Last().Components["telegram"].State == api.StateFail })
+	<-time.After(2 * p.operatorEvery()) // what had begun
+	if _, err := w.store.Pool().Exec(t.Context(), `DELETE FROM listened`); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(2 * p.operatorEvery())
+	if n := listened(); n != 0 {
+		t.Errorf("%d hours count", n)
+	}
+	w.telegramFault.Clear()
+	w.waitFor("it to listen again", func() bool { return listened() > 0 })
 }

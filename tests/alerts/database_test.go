@@ -57,6 +57,15 @@ func TestTheDatabaseAndWhatWaitsInIt(t *testing.T) {
 			cures: func(s *scene) { s.sql(`UPDATE lanes SET leased_until = now() WHERE lane = 7`) },
 		},
 		{
+			code: "updates_silent", alerts: []string{"SallyportUpdatesSilent"},
+			breaks: func(s *scene) { // customers wrote at every hour, until five hours ago
+				s.sql(`UPDATE inbox SET received_at = received_at - interval '5 hours'`)
+				s.sql(`INSERT INTO listened SELECT floor(extract(epoch FROM now()) / 3600) - ago, ago > 4 FROM generate_series(0, 300) AS ago
+					ON CONFLICT (hour) DO UPDATE SET heard = excluded.heard`)
+			},
+			cures: func(s *scene) { _ = s.person(operator).Write("/start") },
+		},
+		{
 			code: "inbox_dead", alerts: []string{"SallyportInboxDead"},
 			breaks: func(s *scene) {
 				ready := s.w.Ready()
