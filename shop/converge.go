@@ -57,7 +57,7 @@ func (s *Shop) letIn(ctx context.Context, sub Subscription) (Subscription, error
 	defer t.end()
 	node, reached := t.first()
 	if !reached {
-		return sub, errors.Join(t.failure(), s.store.ChangeSubscription(ctx, sub.UserID, tellDelay))
+		return sub, errors.Join(t.failure(), s.tellDelay(ctx, sub.UserID))
 	}
 	found, err := s.store.Subscription(ctx, sub.UserID)
 	if err != nil {
@@ -266,19 +266,45 @@ func (t *telling) end() {
 	}
 }
 
-// deliver marks what the user paid for delivered; node lets them in.
+// deliver marks what the user paid for delivered, and tells them of each order once; node
+// lets them in.
 func (s *Shop) deliver(ctx context.Context, id UserID, node string) error {
-	arrive := func(sub Subscription) Subscription { return sub.Arrive(s.now()) }
-	announce := func(o OrderID) Job {
-		return Notify{UserID: id, Notice: NoticeReady, OrderID: o, Node: node}
-	}
-	return s.store.Deliver(ctx, id, arrive, announce)
+	return s.store.Do(ctx, "deliver", func(ctx context.Context, tx Tx) error {
+		orders, err := tx.LockUndelivered(ctx, id)
+		if err != nil {
+			return err
+		}
+		sub, err := tx.LockSubscription(ctx, id)
+		if err != nil {
+			return err
+		}
+		if arrived := sub.Arrive(s.now()); arrived != sub {
+			if err := tx.SaveSubscriptions(ctx, arrived); err != nil {
+				return err
+			}
+		}
+		if err := tx.DeliverOrders(ctx, orders); err != nil {
+			return err
+		}
+		ready := make([]Job, len(orders))
+		for i, o := range orders {
+			ready[i] = Notify{UserID: id, Notice: NoticeReady, OrderID: o, Node: node}
+		}
+		return tx.Enqueue(ctx, ready...)
+	})
 }
 
-func tellDelay(sub Subscription) (Subscription, []Job) {
-	if sub.Status != SubscriptionWaiting || sub.DelayTold {
-		return sub, nil
-	}
-	sub.DelayTold = true
-	return sub, []Job{Notify{UserID: sub.UserID, Notice: NoticeDelayed}}
+// tellDelay tells a customer who waits, once, that their access will follow.
+func (s *Shop) tellDelay(ctx context.Context, id UserID) error {
+	return s.store.Do(ctx, "tell delay", func(ctx context.Context, tx Tx) error {
+		sub, err := tx.LockSubscription(ctx, id)
+		if err != nil || sub.Status != SubscriptionWaiting || sub.DelayTold {
+			return err
+		}
+		sub.DelayTold = true
+		if err := tx.SaveSubscriptions(ctx, sub); err != nil {
+			return err
+		}
+		return tx.Enqueue(ctx, Notify{UserID: id, Notice: NoticeDelayed})
+	})
 }

@@ -61,11 +61,25 @@ func (s *Shop) Expire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, ordersErr := s.store.ExpireOrders(ctx, now, expireLook, func(user UserID, order OrderID) Job {
-		return Notify{UserID: user, Notice: NoticeClosed, OrderID: order}
-	})
+	ordersErr := s.expireOrders(ctx, now)
 	_, err = s.expireUntil(ctx, now)
 	return errors.Join(ordersErr, err)
+}
+
+// expireOrders closes orders that were not paid in time, and brings their screens up to
+// date.
+func (s *Shop) expireOrders(ctx context.Context, now time.Time) error {
+	return s.store.Do(ctx, "expire orders", func(ctx context.Context, tx Tx) error {
+		orders, err := tx.ExpireOrders(ctx, now, expireLook)
+		if err != nil {
+			return err
+		}
+		closed := make([]Job, len(orders))
+		for i, o := range orders {
+			closed[i] = Notify{UserID: o.UserID, Notice: NoticeClosed, OrderID: o.ID}
+		}
+		return tx.Enqueue(ctx, closed...)
+	})
 }
 
 // ExpireDue ends every subscription that is due, a batch at a time; the end of a batch,
@@ -195,21 +209,26 @@ func (s *Shop) expireEach(ctx context.Context, now time.Time, ids []UserID) (end
 
 // expire ends the subscriptions of these users, if they are due.
 func (s *Shop) expire(ctx context.Context, now time.Time, ids ...UserID) (ended int, err error) {
-	err = s.store.ChangeSubscriptions(ctx, ids, func(subs []Subscription) (after []Subscription, jobs []Job) {
+	return do(ctx, s.store, "expire", func(ctx context.Context, tx Tx) (int, error) {
+		subs, err := tx.LockSubscriptions(ctx, ids)
+		if err != nil {
+			return 0, err
+		}
+		var after []Subscription
 		var users []UserID
+		var jobs []Job
 		for _, sub := range subs {
 			if sub.Due(now) {
 				after, users = append(after, sub.Expire()), append(users, sub.UserID)
 				jobs = append(jobs, Notify{UserID: sub.UserID, Notice: NoticeExpired})
 			}
 		}
-		if ended = len(users); ended > 0 {
-			jobs = append(jobs, ConvergeUsers{UserIDs: users})
+		if len(users) == 0 {
+			return 0, nil
 		}
-		return after, jobs
+		if err := tx.SaveSubscriptions(ctx, after...); err != nil {
+			return 0, err
+		}
+		return len(users), tx.Enqueue(ctx, append(jobs, ConvergeUsers{UserIDs: users})...)
 	})
-	if err != nil {
-		return 0, err
-	}
-	return ended, nil
 }

@@ -166,11 +166,11 @@ type lame struct {
 	noOrders, noSubscriptions bool
 }
 
-func (l lame) ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(shop.UserID, shop.OrderID) shop.Job) (int, error) {
-	if l.noOrders {
-		return 0, shoptest.ErrDown
+func (l lame) Do(ctx context.Context, op string, do func(context.Context, shop.Tx) error) error {
+	if l.noOrders && op == "expire orders" {
+		return shoptest.ErrDown
 	}
-	return l.Store.ExpireOrders(ctx, now, limit, follow)
+	return l.Store.Do(ctx, op, do)
 }
 
 func (l lame) DueSubscriptions(ctx context.Context, now time.Time, limit int) ([]shop.UserID, error) {

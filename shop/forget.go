@@ -84,16 +84,21 @@ func (s *Shop) Forget(ctx context.Context, id UserID) (Forgotten, error) {
 }
 
 // shutOut ends an access for good: in the storage, and then on every node.
-func (s *Shop) shutOut(ctx context.Context, sub Subscription) error {
+func (s *Shop) shutOut(ctx context.Context, sub Subscription) (err error) {
 	if sub.Access.ID == "" {
 		return nil
 	}
 	if sub.Granted() {
-		err := s.store.ChangeSubscription(ctx, sub.UserID, func(sub Subscription) (Subscription, []Job) { return sub.Expire(), nil })
+		sub, err = do(ctx, s.store, "shut out", func(ctx context.Context, tx Tx) (Subscription, error) {
+			locked, err := tx.LockSubscription(ctx, sub.UserID)
+			if err != nil {
+				return sub, err
+			}
+			return locked.Expire(), tx.SaveSubscriptions(ctx, locked.Expire())
+		})
 		if err != nil {
 			return err
 		}
-		sub = sub.Expire()
 	}
 	t := s.tell(ctx, sub)
 	defer t.end()

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,19 +103,12 @@ func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
 
 // Orders is what the shop asks of the storage about orders and their invoices.
 type Orders interface {
-	// PlaceOrder returns the user's open order if keep accepts it; otherwise it
-	// cancels that one and stores fresh, with its jobs, in one transaction. keep is given
-	// the zero Order if none is open; its error changes nothing and is returned.
-	PlaceOrder(ctx context.Context, fresh Order, keep func(open Order) (bool, error), jobs []Job) (Order, error)
 	// OrdersSince returns how many orders the user has placed since then.
 	OrdersSince(ctx context.Context, id UserID, since time.Time) (int, error)
 	// Order returns the order, or ErrUnknownOrder.
 	Order(ctx context.Context, id OrderID) (Order, error)
 	// CloseOrder moves an open order to status; it reports whether it was open.
 	CloseOrder(ctx context.Context, id OrderID, status OrderStatus) (bool, error)
-	// ExpireOrders closes at most limit open orders that were not paid in time, each with
-	// the job that follow returns.
-	ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(UserID, OrderID) Job) (int, error)
 	// RequestInvoice records that an invoice is about to be asked for, by nobody else
 	// for as long as the lease, and reports whether it was asked for before. It returns
 	// KindLimited while another has the lease.
@@ -135,6 +129,24 @@ type Orders interface {
 	UnpaidInvoices(ctx context.Context, provider Provider, since time.Time, limit int) ([]string, error)
 }
 
+// OrderTx is what a transaction does with orders.
+type OrderTx interface {
+	// LockOpenOrder returns the user's open order, locked, or ErrNotFound.
+	LockOpenOrder(ctx context.Context, user UserID) (Order, error)
+	// AddOrder stores an order that is open.
+	AddOrder(ctx context.Context, o Order) error
+	// CancelOrder closes an order that is open and locked.
+	CancelOrder(ctx context.Context, id OrderID) error
+	// ExpireOrders closes at most limit open orders that were not paid in time, and
+	// returns them.
+	ExpireOrders(ctx context.Context, now time.Time, limit int) ([]Order, error)
+	// LockUndelivered returns the user's paid orders whose access no node has confirmed,
+	// locked.
+	LockUndelivered(ctx context.Context, user UserID) ([]OrderID, error)
+	// DeliverOrders notes that a node has confirmed their access.
+	DeliverOrders(ctx context.Context, ids []OrderID) error
+}
+
 // PlaceOrder makes the customer's order for an offer, to be paid by way of a
 // provider, and sees to its invoice. The same wish repeated while its order is open
 // returns that order; another wish replaces it. It returns ErrNoOffer for what is
@@ -153,13 +165,30 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 		fresh.Assets = s.assets
 	}
 	beyond := s.withinLimits(ctx, fresh)
-	keep := func(open Order) (bool, error) {
-		if open.Payable(now) && open.same(fresh) {
-			return true, nil
+	return do(ctx, s.store, "place order", func(ctx context.Context, tx Tx) (Order, error) {
+		if _, err := tx.LockUser(ctx, user); err != nil {
+			return Order{}, err
 		}
-		return false, beyond
-	}
-	return s.store.PlaceOrder(ctx, fresh, keep, []Job{OpenInvoice{OrderID: fresh.ID, Provider: fresh.Provider}})
+		open, err := tx.LockOpenOrder(ctx, user)
+		isOpen := err == nil
+		switch {
+		case isOpen && open.Payable(now) && open.same(fresh):
+			return open, nil
+		case !isOpen && !errors.Is(err, ErrNotFound):
+			return Order{}, err
+		case beyond != nil:
+			return Order{}, beyond
+		}
+		if isOpen {
+			if err := tx.CancelOrder(ctx, open.ID); err != nil {
+				return Order{}, err
+			}
+		}
+		if err := tx.AddOrder(ctx, fresh); err != nil {
+			return Order{}, err
+		}
+		return fresh, tx.Enqueue(ctx, OpenInvoice{OrderID: fresh.ID, Provider: fresh.Provider})
+	})
 }
 
 // withinLimits returns nil if the customer may place the order.

@@ -8,6 +8,7 @@ import (
 
 // Store is what the shop asks of the storage.
 type Store interface {
+	Work
 	Users
 	Orders
 	Checkouts

@@ -86,19 +86,19 @@ type Subscriptions interface {
 	Subscription(ctx context.Context, id UserID) (Subscription, error)
 	// Subscriptions returns those that these users have.
 	Subscriptions(ctx context.Context, ids []UserID) ([]Subscription, error)
-	// ChangeSubscription stores what change makes of the locked subscription,
-	// together with the jobs it returns. Nothing is stored when change returns
-	// the subscription as it was and no job.
-	ChangeSubscription(ctx context.Context, id UserID, change func(Subscription) (Subscription, []Job)) error
-	// ChangeSubscriptions gives change the locked subscriptions of those users who have
-	// one, and stores those that it returns, together with the jobs.
-	ChangeSubscriptions(ctx context.Context, ids []UserID, change func([]Subscription) ([]Subscription, []Job)) error
-	// Deliver stores what arrive makes of the locked subscription and marks the
-	// user's paid orders delivered; each that was not so before gets the job
-	// that announce returns, in the same transaction.
-	Deliver(ctx context.Context, id UserID, arrive func(Subscription) Subscription, announce func(OrderID) Job) error
 	// WaitingUsers returns at most limit users who paid and still wait.
 	WaitingUsers(ctx context.Context, limit int) ([]UserID, error)
+}
+
+// SubscriptionTx is what a transaction does with subscriptions.
+type SubscriptionTx interface {
+	// LockSubscription returns the user's subscription, locked; one that is stored as new
+	// if they have bought nothing yet.
+	LockSubscription(ctx context.Context, id UserID) (Subscription, error)
+	// LockSubscriptions returns those that these users have, locked.
+	LockSubscriptions(ctx context.Context, ids []UserID) ([]Subscription, error)
+	// SaveSubscriptions stores what was made of subscriptions that are locked.
+	SaveSubscriptions(ctx context.Context, subs ...Subscription) error
 }
 
 // Profile is what a customer sees of their own.

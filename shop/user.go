@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,10 +35,6 @@ type User struct {
 
 // Users is what the shop asks of the storage about customers.
 type Users interface {
-	// EnterUser returns the user, created with this language if new, and notes that
-	// they can be reached, together with the jobs that back returns if they could not
-	// be before.
-	EnterUser(ctx context.Context, id UserID, guess Language, back func(User) []Job) (User, error)
 	// User returns the user, or ErrNotFound.
 	User(ctx context.Context, id UserID) (User, error)
 	// SetLanguage records the customer's choice.
@@ -51,15 +48,37 @@ type Users interface {
 	Told(ctx context.Context, id UserID) error
 }
 
+// UserTx is what a transaction does with customers.
+type UserTx interface {
+	// AddUser stores a customer whose language is guessed, unless they are stored.
+	AddUser(ctx context.Context, id UserID, guess Language) error
+	// LockUser returns the customer, locked, or ErrNotFound.
+	LockUser(ctx context.Context, id UserID) (User, error)
+	// SetReachable records whether messages get through to the customer.
+	SetReachable(ctx context.Context, id UserID, reachable bool) error
+}
+
 // Enter returns the customer who has just written to us, created if new. The
 // language of their client is a first guess. Who comes back after having blocked us is
 // told what could not be told meanwhile.
 func (s *Shop) Enter(ctx context.Context, id UserID, clientLanguage string) (User, error) {
-	return s.store.EnterUser(ctx, id, GuessLanguage(clientLanguage), func(u User) []Job {
-		if !u.Missed {
-			return nil
+	user, err := s.store.User(ctx, id)
+	if (err == nil && user.Reachable) || (err != nil && !errors.Is(err, ErrNotFound)) {
+		return user, err
+	}
+	return do(ctx, s.store, "enter user", func(ctx context.Context, tx Tx) (User, error) {
+		if err := tx.AddUser(ctx, id, GuessLanguage(clientLanguage)); err != nil {
+			return User{}, err
 		}
-		return []Job{Notify{UserID: id, Notice: NoticeMissed}}
+		user, err := tx.LockUser(ctx, id)
+		if err != nil || user.Reachable {
+			return user, err
+		}
+		user.Reachable = true
+		if err := tx.SetReachable(ctx, id, true); err != nil || !user.Missed {
+			return user, err
+		}
+		return user, tx.Enqueue(ctx, Notify{UserID: id, Notice: NoticeMissed})
 	})
 }
 

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -78,11 +79,20 @@ func BenchmarkExpire(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		err := s.ChangeSubscriptions(ctx, ids, func(subs []shop.Subscription) (after []shop.Subscription, jobs []shop.Job) {
-			for _, sub := range subs {
-				after, jobs = append(after, sub.Expire()), append(jobs, shop.Notify{UserID: sub.UserID, Notice: shop.NoticeExpired})
+		err := s.Do(ctx, "expire", func(ctx context.Context, tx shop.Tx) error {
+			subs, err := tx.LockSubscriptions(ctx, ids)
+			if err != nil {
+				return err
 			}
-			return after, append(jobs, shop.ConvergeUsers{UserIDs: ids})
+			jobs := []shop.Job{shop.ConvergeUsers{UserIDs: ids}}
+			for i, sub := range subs {
+				subs[i] = sub.Expire()
+				jobs = append(jobs, shop.Notify{UserID: sub.UserID, Notice: shop.NoticeExpired})
+			}
+			if err := tx.SaveSubscriptions(ctx, subs...); err != nil {
+				return err
+			}
+			return tx.Enqueue(ctx, jobs...)
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -68,7 +68,7 @@ func TestLaneIsWorkedInOrderOfArrivalEvenWhenIDsGoBack(t *testing.T) {
 func TestAClaimTellsHowManyWaitAndWhatTheCustomerSees(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
-	if _, err := s.EnterUser(t.Context(), 1, shop.English, nobody); err != nil {
+	if _, err := enter(t.Context(), s, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SaveDialog(t.Context(), 1, 5, "menu"); err != nil {

@@ -84,7 +84,8 @@ func TestBooksCountWhatWasCommittedInEitherPool(t *testing.T) {
 	}
 	check("one given up", map[string]float64{"placed": 3, "cancelled": 2})
 	placed(t, web)
-	if _, err := work.ExpireOrders(t.Context(), time.Now().Add(shop.OrderLifetime+time.Minute), 50, closed); err != nil {
+	must(t, work, `UPDATE orders SET expires_at = now() WHERE status = 'open'`)
+	if err := shopOf(work).Expire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check("one run out", map[string]float64{"placed": 4, "expired": 1})
@@ -92,10 +93,7 @@ func TestBooksCountWhatWasCommittedInEitherPool(t *testing.T) {
 
 func deliver(t *testing.T, s *store.Store) {
 	t.Helper()
-	err := s.Deliver(t.Context(), buyer,
-		func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
-		func(id shop.OrderID) shop.Job { return shop.Notify{UserID: buyer, OrderID: id} })
-	if err != nil {
+	if err := shopOf(s).Converge(t.Context(), buyer); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -140,8 +138,4 @@ func TestWhatIsRolledBackIsNotCounted(t *testing.T) {
 	if paid := counted("sallyport_orders_total")["paid"]; paid != 0 {
 		t.Errorf("%v paid after a flagged payment", paid)
 	}
-}
-
-func closed(user shop.UserID, order shop.OrderID) shop.Job {
-	return shop.Notify{UserID: user, Notice: shop.NoticeClosed, OrderID: order}
 }

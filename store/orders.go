@@ -38,55 +38,30 @@ func (r orderRow) order() shop.Order {
 	}
 }
 
-// PlaceOrder returns the user's open order if keep accepts it; otherwise it cancels
-// that one and stores fresh, with its jobs, in one transaction.
-func (s *Store) PlaceOrder(ctx context.Context, fresh shop.Order, keep func(shop.Order) (bool, error), jobs []shop.Job) (placed shop.Order, err error) {
-	cancelled, fresher := 0, 0
-	err = s.tx(ctx, "place order", func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`, fresh.UserID); err != nil {
-			return err
-		}
-		open, err := one[orderRow](ctx, tx, shop.ErrNotFound, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
-			FROM orders WHERE user_id = $1 AND status = 'open'
-			FOR UPDATE`, fresh.UserID)
-		isOpen := err == nil
-		if err != nil && !errors.Is(err, shop.ErrNotFound) {
-			return err
-		}
-		isKept, err := keep(open.order())
-		if err != nil {
-			return err
-		}
-		if isOpen && isKept {
-			placed = open.order()
-			return nil
-		}
-		if isOpen {
-			if _, err := tx.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, open.ID); err != nil {
-				return err
-			}
-			cancelled = 1
-		}
-		placed, fresher = fresh, 1
-		if err := insertOrder(ctx, tx, fresh); err != nil {
-			return err
-		}
-		return s.enqueue(ctx, tx, jobs)
-	})
-	if err == nil {
-		s.books.reached(orderCancelled, cancelled)
-		s.books.reached(orderPlaced, fresher)
-	}
-	return placed, err
+// LockOpenOrder returns the user's open order, locked, or ErrNotFound.
+func (w *work) LockOpenOrder(ctx context.Context, user shop.UserID) (shop.Order, error) {
+	row, err := one[orderRow](ctx, w, shop.ErrNotFound, `
+		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
+		FROM orders WHERE user_id = $1 AND status = 'open'
+		FOR UPDATE`, user)
+	return row.order(), err
 }
 
-func insertOrder(ctx context.Context, tx pgx.Tx, o shop.Order) error {
-	_, err := tx.Exec(ctx, `
+// AddOrder stores an order that is open.
+func (w *work) AddOrder(ctx context.Context, o shop.Order) error {
+	w.reached(orderPlaced, 1)
+	_, err := w.Exec(ctx, `
 		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
 		o.Assets, o.Status, o.CreatedAt, o.ExpiresAt)
+	return err
+}
+
+// CancelOrder closes an order that is open and locked.
+func (w *work) CancelOrder(ctx context.Context, id shop.OrderID) error {
+	w.reached(orderCancelled, 1)
+	_, err := w.Exec(ctx, `UPDATE orders SET status = 'cancelled' WHERE id = $1`, id.UUID)
 	return err
 }
 
@@ -118,35 +93,47 @@ func (s *Store) CloseOrder(ctx context.Context, id shop.OrderID, status shop.Ord
 	return n == 1, err
 }
 
-// ExpireOrders closes at most limit open orders that were not paid in time, each with the
-// job that follow returns.
-func (s *Store) ExpireOrders(ctx context.Context, now time.Time, limit int, follow func(shop.UserID, shop.OrderID) shop.Job) (n int, err error) {
-	err = s.tx(ctx, "expire orders", func(ctx context.Context, tx pgx.Tx) error {
-		var jobs []shop.Job
-		var id uuid.UUID
-		var user shop.UserID
-		rows, err := tx.Query(ctx, `
-			UPDATE orders SET status = 'expired'
-			WHERE id IN (SELECT id FROM orders WHERE status = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2) AND status = 'open'
-			RETURNING id, user_id`, now, limit)
-		if err != nil {
-			return err
-		}
-		_, err = pgx.ForEachRow(rows, []any{&id, &user}, func() error {
-			jobs = append(jobs, follow(user, shop.OrderID{UUID: id}))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		n = len(jobs)
-		return s.enqueue(ctx, tx, jobs)
-	})
+// ExpireOrders closes at most limit open orders that were not paid in time, and returns
+// them.
+func (w *work) ExpireOrders(ctx context.Context, now time.Time, limit int) ([]shop.Order, error) {
+	rows, err := w.Query(ctx, `
+		UPDATE orders SET status = 'expired'
+		WHERE id IN (SELECT id FROM orders WHERE status = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2) AND status = 'open'
+		RETURNING id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed`,
+		now, limit)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	s.books.reached(orderExpired, n)
-	return n, nil
+	orders, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (shop.Order, error) {
+		found, err := pgx.RowToStructByName[orderRow](row)
+		return found.order(), err
+	})
+	w.reached(orderExpired, len(orders))
+	return orders, err
+}
+
+// LockUndelivered returns the user's paid orders whose access no node has confirmed,
+// locked.
+func (w *work) LockUndelivered(ctx context.Context, user shop.UserID) ([]shop.OrderID, error) {
+	found, err := column[uuid.UUID](ctx, w, `
+		SELECT id FROM orders WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
+		ORDER BY id FOR UPDATE`, user)
+	ids := make([]shop.OrderID, len(found))
+	for i, id := range found {
+		ids[i] = shop.OrderID{UUID: id}
+	}
+	return ids, err
+}
+
+// DeliverOrders notes that a node has confirmed their access.
+func (w *work) DeliverOrders(ctx context.Context, ids []shop.OrderID) error {
+	w.reached(orderDelivered, len(ids))
+	delivered := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		delivered[i] = id.UUID
+	}
+	_, err := w.Exec(ctx, `UPDATE orders SET delivered_at = now() WHERE id = ANY ($1)`, delivered)
+	return err
 }
 
 // BeginCheckout notes on an open order that this checkout is about to be agreed to; again

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"sallyport/shop"
+	"sallyport/store"
 )
 
 func TestEnterUserRemembersChoiceAndReturn(t *testing.T) {
@@ -21,14 +22,14 @@ func TestEnterUserRemembersChoiceAndReturn(t *testing.T) {
 	if _, err := s.User(ctx, buyer); !errors.Is(err, shop.ErrNotFound) {
 		t.Errorf("unknown user: %v", err)
 	}
-	u, err := s.EnterUser(ctx, buyer, shop.Russian, nobody)
+	u, err := shopOf(s).Enter(ctx, buyer, "ru")
 	if err != nil || u.Language != shop.Russian || u.Chosen || !u.Reachable {
 		t.Fatalf("%+v, %v", u, err)
 	}
 	if err := errors.Join(s.SetLanguage(ctx, buyer, shop.English), s.SetReachable(ctx, buyer, false)); err != nil {
 		t.Fatal(err)
 	}
-	u, err = s.EnterUser(ctx, buyer, shop.Russian, nobody)
+	u, err = shopOf(s).Enter(ctx, buyer, "ru")
 	if err != nil || u.Language != shop.English || !u.Chosen || !u.Reachable {
 		t.Errorf("who comes back is reachable and keeps their language: %+v, %v", u, err)
 	}
@@ -38,7 +39,7 @@ func TestPlaceOrderKeepsOneOpenOrder(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	first := placed(t, s)
-	again, err := s.PlaceOrder(t.Context(), shop.Order{UserID: buyer}, func(open shop.Order) (bool, error) { return open.ID == first.ID, nil }, nil)
+	again, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Plan, first.PeriodID, first.Provider)
 	if err != nil || again.ID != first.ID {
 		t.Errorf("the open order was not kept: %+v, %v", again, err)
 	}
@@ -61,9 +62,7 @@ func TestPlaceOrderAtOnceMakesOneOrder(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			fresh := first
-			fresh.ID = shop.NewOrderID()
-			if _, err := s.PlaceOrder(t.Context(), fresh, func(shop.Order) (bool, error) { return true, nil }, []shop.Job{shop.OpenInvoice{OrderID: fresh.ID}}); err != nil {
+			if _, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Plan, first.PeriodID, first.Provider); err != nil {
 				t.Error(err)
 			}
 		})
@@ -138,27 +137,20 @@ func TestDeliverAnnouncesEachPaidOrderOnce(t *testing.T) {
 	if _, err := settle(t, s, paymentOf(o)); err != nil {
 		t.Fatal(err)
 	}
-	announced := make(chan shop.OrderID, 8)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			err := s.Deliver(t.Context(), buyer,
-				func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
-				func(id shop.OrderID) shop.Job {
-					announced <- id
-					return shop.Notify{UserID: buyer, Notice: shop.NoticeReady, OrderID: id}
-				})
-			if err != nil {
+			if err := shopOf(s).Converge(t.Context(), buyer); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if len(announced) != 1 || <-announced != o.ID {
-		t.Errorf("announced %d times", len(announced)+1)
-	}
 	if n := count(t, s, `SELECT count(*) FROM river_job WHERE kind = 'notify'`); n != 1 {
 		t.Errorf("%d messages", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM river_job WHERE kind = 'notify' AND args ->> 'order_id' = $1`, o.ID.String()); n != 1 {
+		t.Errorf("%d messages of the order", n)
 	}
 }
 
@@ -173,10 +165,7 @@ func TestSubscriptionKeepsItsSecretOverExpiryAndReturn(t *testing.T) {
 	if err != nil || before.Access.UUID == uuid.Nil || before.Access.ID == "" {
 		t.Fatalf("%+v, %v", before, err)
 	}
-	expire := func(sub shop.Subscription) (shop.Subscription, []shop.Job) {
-		return sub.Arrive(time.Now()).Expire(), []shop.Job{shop.ConvergeUser{UserID: buyer}}
-	}
-	if err := s.ChangeSubscription(ctx, buyer, expire); err != nil {
+	if err := change(ctx, s, buyer, func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()).Expire() }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := settle(t, s, paymentOf(placed(t, s))); err != nil {
@@ -188,21 +177,32 @@ func TestSubscriptionKeepsItsSecretOverExpiryAndReturn(t *testing.T) {
 	}
 }
 
+// change stores what f makes of the user's subscription.
+func change(ctx context.Context, s *store.Store, id shop.UserID, f func(shop.Subscription) shop.Subscription) error {
+	return s.Do(ctx, "change", func(ctx context.Context, tx shop.Tx) error {
+		sub, err := tx.LockSubscription(ctx, id)
+		if err != nil {
+			return err
+		}
+		return tx.SaveSubscriptions(ctx, f(sub))
+	})
+}
+
 func TestNodesAreComparedWithWhoBelongsThere(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
 	for i := range 5 {
 		id := shop.UserID(100 + i)
-		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
+		if _, err := enter(ctx, s, id); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.ChangeSubscription(ctx, id, func(sub shop.Subscription) (shop.Subscription, []shop.Job) {
+		if err := change(ctx, s, id, func(sub shop.Subscription) shop.Subscription {
 			sub = sub.Extend("basic", time.Hour, time.Now())
 			if i == 4 {
 				sub = sub.Arrive(time.Now()).Expire()
 			}
-			return sub, nil
+			return sub
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -258,7 +258,7 @@ func TestDialogIsRemembered(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	ctx := t.Context()
-	if _, err := s.EnterUser(ctx, buyer, shop.English, nobody); err != nil {
+	if _, err := enter(ctx, s, buyer); err != nil {
 		t.Fatal(err)
 	}
 	if id, screen, err := s.Dialog(ctx, buyer); id != 0 || screen != "" || err != nil {
@@ -293,8 +293,7 @@ func TestDeliveryWaitsForTheOrderBeforeItTakesTheSubscription(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Deliver(t.Context(), buyer, func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
-			func(o shop.OrderID) shop.Job { return shop.Notify{UserID: buyer, Notice: shop.NoticeReady, OrderID: o} })
+		done <- shopOf(s).Converge(t.Context(), buyer)
 	}()
 	waitFor(t, func() bool {
 		return count(t, s, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 1

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -59,13 +60,13 @@ var hot = []reading{
 	}},
 	{what: "a customer", do: func(ctx context.Context, s *store.Store, n int64) error {
 		id := shop.UserID(n)
-		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
+		if _, err := enter(ctx, s, id); err != nil {
 			return err
 		}
 		if err := s.SetReachable(ctx, id, false); err != nil {
 			return err
 		}
-		if _, err := s.EnterUser(ctx, id, shop.English, nobody); err != nil {
+		if _, err := enter(ctx, s, id); err != nil {
 			return err
 		}
 		if err := s.SetLanguage(ctx, id, shop.Russian); err != nil {
@@ -190,11 +191,10 @@ var background = []reading{
 		if _, err := settleNow(ctx, s, paymentOf(o)); err != nil {
 			return err
 		}
-		if err := s.Deliver(ctx, o.UserID, func(sub shop.Subscription) shop.Subscription { return sub.Arrive(time.Now()) },
-			func(o shop.OrderID) shop.Job { return shop.Notify{OrderID: o} }); err != nil {
+		if err := shopOf(s).Converge(ctx, o.UserID); err != nil {
 			return err
 		}
-		return s.ChangeSubscription(ctx, o.UserID, func(sub shop.Subscription) (shop.Subscription, []shop.Job) { return sub.Expire(), nil })
+		return change(ctx, s, o.UserID, shop.Subscription.Expire)
 	}},
 	{what: "subscriptions that end", do: func(ctx context.Context, s *store.Store, n int64) error {
 		if _, err := s.DueSubscriptions(ctx, time.Now(), 50); err != nil {
@@ -206,7 +206,13 @@ var background = []reading{
 		if _, err := s.Subscriptions(ctx, []shop.UserID{shop.UserID(n)}); err != nil {
 			return err
 		}
-		return s.ChangeSubscriptions(ctx, []shop.UserID{shop.UserID(n)}, func(subs []shop.Subscription) ([]shop.Subscription, []shop.Job) { return subs, nil })
+		return s.Do(ctx, "change", func(ctx context.Context, tx shop.Tx) error {
+			subs, err := tx.LockSubscriptions(ctx, []shop.UserID{shop.UserID(n)})
+			if err != nil {
+				return err
+			}
+			return tx.SaveSubscriptions(ctx, subs...)
+		})
 	}},
 	{what: "when ends were judged", do: func(ctx context.Context, s *store.Store, _ int64) error {
 		if _, err := s.Now(ctx); err != nil {
@@ -225,8 +231,10 @@ var background = []reading{
 		return s.Told(ctx, shop.UserID(n))
 	}},
 	{what: "orders that end", do: func(ctx context.Context, s *store.Store, _ int64) error {
-		_, err := s.ExpireOrders(ctx, time.Now(), 50, closed)
-		return err
+		return s.Do(ctx, "expire orders", func(ctx context.Context, tx shop.Tx) error {
+			_, err := tx.ExpireOrders(ctx, time.Now(), 50)
+			return err
+		})
 	}},
 	{what: "who belongs on a node", do: func(ctx context.Context, s *store.Store, n int64) error {
 		if err := s.SaveNodeState(ctx, shop.NodeState{Name: "n"}); err != nil {
@@ -477,14 +485,27 @@ func retryLane(ctx context.Context, s *store.Store, n int64) error {
 
 // orderOf places an order of this customer's, in the place of any that is open.
 func orderOf(ctx context.Context, s *store.Store, buyer shop.UserID, p shop.Provider) (shop.Order, error) {
-	if _, err := s.EnterUser(ctx, buyer, shop.Russian, nobody); err != nil {
+	if _, err := enter(ctx, s, buyer); err != nil {
 		return shop.Order{}, err
 	}
 	fresh, err := shop.NewOrder(buyer, offered, p, time.Now().UTC())
 	if err != nil {
 		return shop.Order{}, err
 	}
-	return s.PlaceOrder(ctx, fresh, func(shop.Order) (bool, error) { return false, nil }, nil)
+	return fresh, s.Do(ctx, "place order", func(ctx context.Context, tx shop.Tx) error {
+		if _, err := tx.LockUser(ctx, buyer); err != nil {
+			return err
+		}
+		switch open, err := tx.LockOpenOrder(ctx, buyer); {
+		case err == nil:
+			if err := tx.CancelOrder(ctx, open.ID); err != nil {
+				return err
+			}
+		case !errors.Is(err, shop.ErrNotFound):
+			return err
+		}
+		return tx.AddOrder(ctx, fresh)
+	})
 }
 
 // invoice has the order's invoice made.

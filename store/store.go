@@ -1,7 +1,7 @@
 // Package store keeps everything in PostgreSQL: what package shop asks of the
 // storage, the inbox of updates, the dialogs, and the transaction side of the job
 // queue. It holds no rule of the business: where a decision lies between a read
-// and a write, it calls back into the shop with the locked row.
+// and a write, the shop has both in one transaction of its own, by way of Do.
 //
 // No method does anything but SQL while it holds a connection, and every method
 // refuses a context that already holds one.

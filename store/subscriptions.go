@@ -102,76 +102,23 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription
 	return err
 }
 
-// ChangeSubscription stores what change makes of the locked subscription, together
-// with the jobs it returns.
-func (s *Store) ChangeSubscription(ctx context.Context, id shop.UserID, change func(shop.Subscription) (shop.Subscription, []shop.Job)) error {
-	return s.tx(ctx, "change subscription", func(ctx context.Context, tx pgx.Tx) error {
-		before, err := lockSubscription(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		after, jobs := change(before)
-		if after != before {
-			if err := saveSubscriptions(ctx, tx, after); err != nil {
-				return err
-			}
-		}
-		return s.enqueue(ctx, tx, jobs)
-	})
+// LockSubscription returns the user's subscription, locked; one that is stored as new if
+// they have bought nothing yet.
+func (w *work) LockSubscription(ctx context.Context, id shop.UserID) (shop.Subscription, error) {
+	return lockSubscription(ctx, w, id)
 }
 
-// ChangeSubscriptions gives change the locked subscriptions of those users who have one,
-// and stores those that it returns, together with the jobs.
-func (s *Store) ChangeSubscriptions(ctx context.Context, ids []shop.UserID, change func([]shop.Subscription) ([]shop.Subscription, []shop.Job)) error {
-	return s.tx(ctx, "change subscriptions", func(ctx context.Context, tx pgx.Tx) error {
-		locked, err := subscriptions(ctx, tx, `
-			SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
-			FROM subscriptions WHERE user_id = ANY ($1)
-			ORDER BY user_id FOR UPDATE`, ids)
-		if err != nil {
-			return err
-		}
-		after, jobs := change(locked)
-		if err := saveSubscriptions(ctx, tx, after...); err != nil {
-			return err
-		}
-		return s.enqueue(ctx, tx, jobs)
-	})
+// LockSubscriptions returns those that these users have, locked.
+func (w *work) LockSubscriptions(ctx context.Context, ids []shop.UserID) ([]shop.Subscription, error) {
+	return subscriptions(ctx, w, `
+		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
+		FROM subscriptions WHERE user_id = ANY ($1)
+		ORDER BY user_id FOR UPDATE`, ids)
 }
 
-// Deliver stores what arrive makes of the locked subscription and marks the user's
-// paid orders delivered; each that was not so before gets the job that announce returns.
-func (s *Store) Deliver(ctx context.Context, id shop.UserID, arrive func(shop.Subscription) shop.Subscription, announce func(shop.OrderID) shop.Job) error {
-	var delivered []uuid.UUID
-	err := s.tx(ctx, "deliver", func(ctx context.Context, tx pgx.Tx) (err error) {
-		delivered, err = column[uuid.UUID](ctx, tx, `
-			SELECT id FROM orders WHERE user_id = $1 AND status = 'paid' AND delivered_at IS NULL
-			ORDER BY id FOR UPDATE`, id) // before the subscription, as Settle does
-		if err != nil {
-			return err
-		}
-		before, err := lockSubscription(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		if after := arrive(before); after != before {
-			if err := saveSubscriptions(ctx, tx, after); err != nil {
-				return err
-			}
-		}
-		if _, err := tx.Exec(ctx, `UPDATE orders SET delivered_at = now() WHERE id = ANY ($1)`, delivered); err != nil {
-			return err
-		}
-		jobs := make([]shop.Job, len(delivered))
-		for i, order := range delivered {
-			jobs[i] = announce(shop.OrderID{UUID: order})
-		}
-		return s.enqueue(ctx, tx, jobs)
-	})
-	if err == nil {
-		s.books.reached(orderDelivered, len(delivered))
-	}
-	return err
+// SaveSubscriptions stores what was made of subscriptions that are locked.
+func (w *work) SaveSubscriptions(ctx context.Context, subs ...shop.Subscription) error {
+	return saveSubscriptions(ctx, w, subs...)
 }
 
 // WaitingUsers returns at most limit users who paid and still wait.

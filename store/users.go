@@ -2,40 +2,31 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/shop"
 )
 
-// EnterUser returns the user, created with this language if new, and notes that they can
-// be reached, together with the jobs that back returns if they could not be before.
-func (s *Store) EnterUser(ctx context.Context, id shop.UserID, guess shop.Language, back func(shop.User) []shop.Job) (u shop.User, err error) {
-	u, err = s.User(ctx, id)
-	if (err == nil && u.Reachable) || (err != nil && !errors.Is(err, shop.ErrNotFound)) {
-		return u, err
-	}
-	err = s.tx(ctx, "enter user", func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			INSERT INTO users (id, language) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, guess); err != nil {
-			return err
-		}
-		u, err = one[shop.User](ctx, tx, shop.ErrNotFound, `
-			SELECT id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at FROM users WHERE id = $1
-			FOR NO KEY UPDATE`, id)
-		if err != nil || u.Reachable {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE users SET reachable = true WHERE id = $1`, id); err != nil {
-			return err
-		}
-		u.Reachable = true
-		return s.enqueue(ctx, tx, back(u))
-	})
-	return u, err
+// AddUser stores a customer whose language is guessed, unless they are stored.
+func (w *work) AddUser(ctx context.Context, id shop.UserID, guess shop.Language) error {
+	_, err := w.Exec(ctx, `
+		INSERT INTO users (id, language) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, guess)
+	return err
+}
+
+// LockUser returns the customer, locked, or ErrNotFound.
+func (w *work) LockUser(ctx context.Context, id shop.UserID) (shop.User, error) {
+	return one[shop.User](ctx, w, shop.ErrNotFound, `
+		SELECT id, language, chosen, reachable, missed_at IS NOT NULL AS missed, created_at FROM users WHERE id = $1
+		FOR NO KEY UPDATE`, id)
+}
+
+// SetReachable records whether messages get through to the customer.
+func (w *work) SetReachable(ctx context.Context, id shop.UserID, reachable bool) error {
+	_, err := w.Exec(ctx, `UPDATE users SET reachable = $2 WHERE id = $1`, id, reachable)
+	return err
 }
 
 // User returns the user, or ErrNotFound.

@@ -1,13 +1,28 @@
 package store_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
+	"sallyport/store"
 )
 
-// nobody owes those who come back anything.
-func nobody(shop.User) []shop.Job { return nil }
+// shopOf returns a shop over the storage, whose nodes let everybody in.
+func shopOf(s *store.Store) *shop.Shop {
+	var catalogue atomic.Pointer[shop.Catalogue]
+	catalogue.Store(&shop.Catalogue{Plans: []shop.Plan{{ID: offered.Plan.ID, Periods: []shop.Period{offered.Period}}}})
+	node := shoptest.NewNode("de1")
+	return shop.New(shop.Config{
+		Store: s, Catalogue: &catalogue, Nodes: func() []shop.Node { return []shop.Node{node} }, Assets: []string{"USDT"},
+	})
+}
+
+func enter(ctx context.Context, s *store.Store, id shop.UserID) (shop.User, error) {
+	return shopOf(s).Enter(ctx, id, "en")
+}
 
 // Who comes back is owed what they missed: whatever breaks on the way, they do not count as
 // back before that is stored.
@@ -22,9 +37,7 @@ func TestWhoComesBackIsOwedWhatTheyMissedWhateverBreaks(t *testing.T) {
 			t.Parallel()
 			s := server.Open(t)
 			enter := func() error {
-				_, err := s.EnterUser(t.Context(), buyer, shop.English, func(u shop.User) []shop.Job {
-					return []shop.Job{shop.Notify{UserID: u.ID, Notice: shop.NoticeMissed}}
-				})
+				_, err := enter(t.Context(), s, buyer)
 				return err
 			}
 			if err := enter(); err != nil {
@@ -32,6 +45,9 @@ func TestWhoComesBackIsOwedWhatTheyMissedWhateverBreaks(t *testing.T) {
 			}
 			if err := s.SetReachable(t.Context(), buyer, false); err != nil {
 				t.Fatal(err)
+			}
+			if missed, err := s.Miss(t.Context(), buyer); !missed || err != nil {
+				t.Fatal(missed, err)
 			}
 			must(t, s, fault.breaks)
 			if err := enter(); err == nil {
