@@ -2,7 +2,7 @@
 # the sources that the tests run. Neither has a shell, and both work on a root that is
 # read-only.
 
-FROM golang:1.26.8-alpine AS build
+FROM golang:1.26.8-alpine@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c AS build
 WORKDIR /src
 ENV CGO_ENABLED=0
 RUN mkdir -p /out/state

@@ -110,12 +110,12 @@ func TestEveryServiceMayDoLittle(t *testing.T) {
 
 func TestEveryImageIsPinned(t *testing.T) {
 	t.Parallel()
-	exact := regexp.MustCompile(`^[a-z0-9/]+:v?\d+\.\d+[0-9a-z.-]*(@sha256:[0-9a-f]{64})?$`)
+	exact := regexp.MustCompile(`^[a-z0-9/]+:v?\d+\.\d+[0-9a-z.-]*@sha256:[0-9a-f]{64}$`)
 	stages := readDockerfile(t)
 	for name, service := range project(t).Services {
 		if service.Build == nil {
 			if !exact.MatchString(service.Image) {
-				t.Errorf("%s: %q names no version", name, service.Image)
+				t.Errorf("%s: %q names no version with its digest", name, service.Image)
 			}
 			continue
 		}

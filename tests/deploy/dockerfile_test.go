@@ -62,10 +62,10 @@ func all[T any](stage instructions.Stage) []T {
 	return found
 }
 
-// isImage says whether an image is the one of that name, with a digest or without.
+// isImage says whether an image is the one of that name, with its digest.
 func isImage(image, name string) bool {
 	tag, digest, _ := strings.Cut(image, "@")
-	return tag == name && (digest == "" || regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(digest))
+	return tag == name && regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString(digest)
 }
 
 func TestStagesAreMadeOfKnownThings(t *testing.T) {
