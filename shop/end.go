@@ -44,8 +44,8 @@ type Ends interface {
 	Now(ctx context.Context) (time.Time, error)
 	// EndsState returns what is remembered of the last look.
 	EndsState(ctx context.Context) (EndsState, error)
-	// SaveEndsState remembers it.
-	SaveEndsState(ctx context.Context, e EndsState) error
+	// ChangeEndsState remembers after, if what is remembered is still before.
+	ChangeEndsState(ctx context.Context, before, after EndsState) (changed bool, err error)
 	// CountDue returns how many subscriptions are due, and how many users are let in,
 	// those among them.
 	CountDue(ctx context.Context, now time.Time) (due, granted int, err error)
@@ -113,20 +113,25 @@ func (s *Shop) clock(ctx context.Context) (time.Time, error) {
 
 // ReleaseEnds has the ends that are held go on, and returns how many those were.
 func (s *Shop) ReleaseEnds(ctx context.Context) (held int, err error) {
-	state, err := s.store.EndsState(ctx)
-	if err != nil || state.Held == 0 {
-		return 0, err
+	for {
+		state, err := s.store.EndsState(ctx)
+		if err != nil || state.Held == 0 {
+			return 0, err
+		}
+		now, err := s.clock(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if changed, err := s.store.ChangeEndsState(ctx, state, EndsState{JudgedAt: now}); changed || err != nil {
+			return state.Held, err
+		}
 	}
-	now, err := s.clock(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return state.Held, s.store.SaveEndsState(ctx, EndsState{JudgedAt: now})
 }
 
 // holds says whether what is due by now must wait for an operator, and remembers what
 // it finds. What is held stays so until it is released, or until it is little again,
-// because the clock is right again.
+// because the clock is right again. Who finds that another has judged meanwhile leaves
+// it at that until the next look.
 func (s *Shop) holds(ctx context.Context, now time.Time) (bool, error) {
 	state, err := s.store.EndsState(ctx)
 	if err != nil {
@@ -138,14 +143,15 @@ func (s *Shop) holds(ctx context.Context, now time.Time) (bool, error) {
 			return false, err
 		}
 		if tooMany(due, granted) {
-			state.Held = due
-			return true, s.store.SaveEndsState(ctx, state)
+			_, err := s.store.ChangeEndsState(ctx, state, EndsState{JudgedAt: state.JudgedAt, Held: due})
+			return true, err
 		}
 	}
 	if state.Held == 0 && now.Sub(state.JudgedAt).Abs() < judgedEvery {
 		return false, nil
 	}
-	return false, s.store.SaveEndsState(ctx, EndsState{JudgedAt: now})
+	changed, err := s.store.ChangeEndsState(ctx, state, EndsState{JudgedAt: now})
+	return !changed, err
 }
 
 const (

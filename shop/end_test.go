@@ -131,6 +131,51 @@ func TestEndsThatOnlyALeapOfTheClockExplainsAreHeld(t *testing.T) {
 	}
 }
 
+// interrupted is a storage on which something happens while a look counts what is due.
+type interrupted struct {
+	clocked
+	meanwhile func()
+}
+
+func (i interrupted) CountDue(ctx context.Context, now time.Time) (due, granted int, err error) {
+	i.meanwhile()
+	return i.clocked.CountDue(ctx, now)
+}
+
+// An operator releases what is held while a process looks at it once more: released is
+// released, and what was in the mind of the look changes nothing.
+func TestALookUndoesNoReleaseThatCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.have(60, 10000, 12*time.Hour)
+	w.must(w.Expire(t.Context()))
+	w.pass(48 * time.Hour)
+	w.must(w.Expire(t.Context()))
+	released := 0
+	var c atomic.Pointer[shop.Catalogue]
+	sold := catalogue()
+	c.Store(&sold)
+	looking := shop.New(shop.Config{
+		Catalogue: &c, Nodes: func() []shop.Node { return []shop.Node{w.node} }, Now: w.now,
+		Store: interrupted{clocked{w.store, w.now}, func() {
+			n, err := w.ReleaseEnds(t.Context())
+			w.must(err)
+			released += n
+		}},
+	})
+	w.must(looking.Expire(t.Context()))
+	if released != 60 || w.granted() != 60 {
+		t.Errorf("%d released, %d have access", released, w.granted())
+	}
+	if state, err := w.store.EndsState(t.Context()); err != nil || state.Held != 0 {
+		t.Errorf("%+v, %v", state, err)
+	}
+	w.must(looking.Expire(t.Context()))
+	if n := w.granted(); n != 0 {
+		t.Errorf("%d have access after the release", n)
+	}
+}
+
 // However many end between two looks that follow each other, the schedule explains it;
 // after an outage it explains few, and a small part of many.
 func TestEndsThatTheScheduleExplainsAreNotHeld(t *testing.T) {

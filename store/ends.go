@@ -26,12 +26,13 @@ func (s *Store) EndsState(ctx context.Context) (e shop.EndsState, err error) {
 	return e, err
 }
 
-// SaveEndsState remembers it, and since when ends are held.
-func (s *Store) SaveEndsState(ctx context.Context, e shop.EndsState) error {
-	_, err := s.exec(ctx, "save ends", `
-		UPDATE ends SET judged_at = $1, held = $2::integer, held_since = CASE WHEN $2::integer > 0 THEN coalesce(held_since, now()) END`,
-		e.JudgedAt, e.Held)
-	return err
+// ChangeEndsState remembers after, and since when ends are held, if what is remembered is
+// still before.
+func (s *Store) ChangeEndsState(ctx context.Context, before, after shop.EndsState) (changed bool, err error) {
+	n, err := s.exec(ctx, "change ends", `
+		UPDATE ends SET judged_at = $3, held = $4::integer, held_since = CASE WHEN $4::integer > 0 THEN coalesce(held_since, now()) END
+		WHERE judged_at = $1 AND held = $2`, before.JudgedAt, before.Held, after.JudgedAt, after.Held)
+	return n == 1, err
 }
 
 // CountDue returns how many subscriptions are due, and how many users are let in, those

@@ -222,7 +222,8 @@ var background = []reading{
 		if err != nil {
 			return err
 		}
-		return s.SaveEndsState(ctx, state)
+		_, err = s.ChangeEndsState(ctx, state, state)
+		return err
 	}},
 	{what: "a notice", do: func(ctx context.Context, s *store.Store, n int64) error {
 		if _, err := s.Miss(ctx, shop.UserID(n)); err != nil {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/shop"
 )
 
 // environ is the environment that the settings of c are read from.
@@ -108,7 +107,7 @@ func TestEndsThatAreHeldAreReleased(t *testing.T) {
 		DatabaseURL: secret(url),
 	}
 	environment := slices.DeleteFunc(environ(c), func(line string) bool { return strings.HasSuffix(line, "=0") || strings.HasSuffix(line, "=0s") })
-	if err := s.SaveEndsState(t.Context(), shop.EndsState{JudgedAt: time.Now().Add(-48 * time.Hour), Held: 60}); err != nil {
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE ends SET judged_at = now() - interval '2 days', held = 60, held_since = now()`); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"released 60 ends: they go on within seconds\n", "no ends are held\n"} {
