@@ -2,6 +2,7 @@ package shop_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,15 +11,19 @@ import (
 	"sallyport/shop/shoptest"
 )
 
-// withClock is the world's shop in a process whose own clock is off the storage's.
-func (w *world) withClock(off time.Duration) *shop.Shop {
+// process is the world's shop in another process, with a storage and a clock of its own.
+func (w *world) process(s shop.Store, now func() time.Time) *shop.Shop {
 	var c atomic.Pointer[shop.Catalogue]
 	sold := catalogue()
 	c.Store(&sold)
 	return shop.New(shop.Config{
-		Store: clocked{w.store, w.now}, Catalogue: &c, Nodes: func() []shop.Node { return []shop.Node{w.node} }, Messenger: w.messenger,
-		Now: func() time.Time { return w.now().Add(off) },
+		Store: s, Catalogue: &c, Nodes: func() []shop.Node { return []shop.Node{w.node} }, Messenger: w.messenger, Now: now,
 	})
+}
+
+// withClock is the world's shop in a process whose own clock is off the storage's.
+func (w *world) withClock(off time.Duration) *shop.Shop {
+	return w.process(clocked{w.store, w.now}, func() time.Time { return w.now().Add(off) })
 }
 
 // have gives so many customers access that ends after a time, from now on.
@@ -152,17 +157,11 @@ func TestALookUndoesNoReleaseThatCameMeanwhile(t *testing.T) {
 	w.pass(48 * time.Hour)
 	w.must(w.Expire(t.Context()))
 	released := 0
-	var c atomic.Pointer[shop.Catalogue]
-	sold := catalogue()
-	c.Store(&sold)
-	looking := shop.New(shop.Config{
-		Catalogue: &c, Nodes: func() []shop.Node { return []shop.Node{w.node} }, Now: w.now,
-		Store: interrupted{clocked{w.store, w.now}, func() {
-			n, err := w.ReleaseEnds(t.Context())
-			w.must(err)
-			released += n
-		}},
-	})
+	looking := w.process(interrupted{clocked{w.store, w.now}, func() {
+		n, err := w.ReleaseEnds(t.Context())
+		w.must(err)
+		released += n
+	}}, w.now)
 	w.must(looking.Expire(t.Context()))
 	if released != 60 || w.granted() != 60 {
 		t.Errorf("%d released, %d have access", released, w.granted())
@@ -171,6 +170,29 @@ func TestALookUndoesNoReleaseThatCameMeanwhile(t *testing.T) {
 		t.Errorf("%+v, %v", state, err)
 	}
 	w.must(looking.Expire(t.Context()))
+	if n := w.granted(); n != 0 {
+		t.Errorf("%d have access after the release", n)
+	}
+}
+
+// A look finds more while an operator releases what is held: they are told how many go on.
+func TestAReleaseSaysWhatItReleased(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.have(60, 10000, 12*time.Hour)
+	w.must(w.Expire(t.Context()))
+	w.pass(48 * time.Hour)
+	w.must(w.Expire(t.Context()))
+	w.have(10, 20000, -time.Hour)
+	var meanwhile sync.Once // after the release has read what is held
+	releasing := w.process(clocked{w.store, w.now}, func() time.Time {
+		meanwhile.Do(func() { w.must(w.Expire(t.Context())) })
+		return w.now()
+	})
+	if n, err := releasing.ReleaseEnds(t.Context()); n != 70 || err != nil {
+		t.Errorf("%d of 70 released, %v", n, err)
+	}
+	w.must(w.Expire(t.Context()))
 	if n := w.granted(); n != 0 {
 		t.Errorf("%d have access after the release", n)
 	}
@@ -232,10 +254,7 @@ func TestAnErrorOfOneKindOfEndKeepsNoOther(t *testing.T) {
 		order := w.order()
 		w.have(1, 10001, shop.OrderLifetime)
 		w.pass(shop.OrderLifetime + time.Minute)
-		var c atomic.Pointer[shop.Catalogue]
-		sold := catalogue()
-		c.Store(&sold)
-		s := shop.New(shop.Config{Store: lame{clocked{w.store, w.now}, noOrders, !noOrders}, Catalogue: &c, Now: w.now})
+		s := w.process(lame{clocked{w.store, w.now}, noOrders, !noOrders}, w.now)
 		if err := s.Expire(t.Context()); shop.KindOf(err) != shop.KindUnavailable {
 			t.Error(err)
 		}
