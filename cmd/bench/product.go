@@ -121,13 +121,119 @@ func (b *bench) idle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	busy, err := b.idleLoad(ctx, idleRounds*b.round)
+	if err != nil {
+		return err
+	}
 	b.report.add(table{
-		Title: "idle", Columns: []string{"ready ms", "RSS MB", "PSS MB", "goroutines", "connections"},
-		Rows: []row{{"product", []float64{median(starts), memory["Rss"], memory["Pss"], goroutines, connections}}},
+		Title: "idle", Columns: []string{"ready ms", "RSS MB", "PSS MB", "goroutines", "connections", "core %", "PostgreSQL core %"},
+		Rows: []row{{"product", []float64{median(starts), memory["Rss"], memory["Pss"], goroutines, connections, busy.product, busy.postgres}}},
 	})
+	b.report.atMost("idle, product and PostgreSQL, % of a core", busy.product+busy.postgres, 1)
 	b.report.atMost("start to ready, ms, on a migrated database", median(starts), 250)
 	b.report.atMost("idle memory (PSS), MB", memory["Pss"], 40)
 	return nil
+}
+
+// idleRounds is over how many rounds the load of what has nothing to do is taken.
+const idleRounds = 30
+
+// loads is what part of a core something takes, in percent.
+type loads struct{ product, postgres float64 }
+
+// idleLoad returns what the product and its PostgreSQL take over a time.
+func (b *bench) idleLoad(ctx context.Context, span time.Duration) (loads, error) {
+	conn, err := pgx.Connect(ctx, b.world.Ready().DatabaseDirectURL)
+	if err != nil {
+		return loads{}, fmt.Errorf("idle load: %w", err)
+	}
+	backend := int(conn.PgConn().PID())
+	postgres, err := parentOf(backend)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+		return loads{}, fmt.Errorf("idle load: %w", err)
+	}
+	took := func() (l loads, err error) {
+		if l.product, err = secondsOf(b.product.Pid()); err != nil {
+			return l, err
+		}
+		l.postgres, err = secondsOfAll(postgres)
+		return l, err
+	}
+	before, err := took()
+	if err != nil {
+		return loads{}, err
+	}
+	began := time.Now()
+	if err := wait(ctx, span); err != nil {
+		return loads{}, err
+	}
+	after, err := took()
+	share := 100 / time.Since(began).Seconds()
+	return loads{(after.product - before.product) * share, (after.postgres - before.postgres) * share}, err
+}
+
+// ticksPerSecond is the unit of times in /proc, the same everywhere: proc_pid_stat(5).
+const ticksPerSecond = 100
+
+// stat returns the fields of /proc/PID/stat after the name, from the third on.
+func stat(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(after)
+	if len(fields) < 15 {
+		return nil, fmt.Errorf("load: /proc/%d/stat is %q", pid, text)
+	}
+	return fields, nil
+}
+
+func parentOf(pid int) (int, error) {
+	fields, err := stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(fields[1]) //nolint:wrapcheck // it is a number
+}
+
+// secondsOf returns the processor's time that a process and its children that are gone took.
+func secondsOf(pid int) (float64, error) {
+	fields, err := stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	var ticks float64
+	for _, field := range fields[11:15] {
+		n, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return 0, fmt.Errorf("load: %w", err)
+		}
+		ticks += n
+	}
+	return ticks / ticksPerSecond, nil
+}
+
+// secondsOfAll adds those of its children.
+func secondsOfAll(pid int) (float64, error) {
+	seconds, err := secondsOf(pid)
+	if err != nil {
+		return 0, err
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, fmt.Errorf("load: %w", err)
+	}
+	for child := range strings.FieldsSeq(string(children)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return 0, fmt.Errorf("load: %w", err)
+		}
+		if one, err := secondsOf(n); err == nil { // one that is gone counts with its parent
+			seconds += one
+		}
+	}
+	return seconds, nil
 }
 
 // memoryOf returns what the kernel says of a process's memory, in MB.
