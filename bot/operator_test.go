@@ -162,7 +162,7 @@ func TestTelegramAwayIsNotAChatThatIsWrong(t *testing.T) {
 		hang(w, r)
 	}
 	for _, gone := range []http.HandlerFunc{silent, answer(502, "<html>"), answer(401, `{"ok":false,"error_code":401,"description":"Unauthorized"}`)} {
-		c := client(t, gone)
+		c := clientWithin(t, time.Second, gone)
 		o := bot.NewOperator(bot.OperatorConfig{Client: c, Memory: &memory{}, Chat: oldGroup})
 		if err := o.Check(t.Context()); err == nil || bot.Unwritable(err) {
 			t.Errorf("unwritable: %v", err)
