@@ -23,9 +23,9 @@ const (
 	maxPause = 3 * time.Second
 )
 
-// try handles one update and stores what became of it; keep says, once that is known,
-// whether to keep the lane for more.
-func (l *Lanes) try(ctx context.Context, u shop.Update, keep func() bool) laneState {
+// try handles one update in a turn and stores what became of it; keep says, once that is
+// known, whether to keep the lane for more.
+func (l *Lanes) try(ctx context.Context, turn shop.Turn, u shop.Update, keep func() bool) laneState {
 	start := time.Now()
 	if u.Attempt == 0 {
 		l.waited.Observe(start.Sub(u.ReceivedAt).Seconds())
@@ -40,9 +40,9 @@ func (l *Lanes) try(ctx context.Context, u shop.Update, keep func() bool) laneSt
 	defer cancel()
 	left := laneIdle
 	if state == "retry" {
-		err = l.cfg.Inbox.RetryUpdate(store, u.ID, l.cfg.Holder, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
+		err = l.cfg.Inbox.RetryUpdate(store, turn, u.ID, after, shop.KindOf(err) == shop.KindInternal, reasonOf(err))
 	} else {
-		left, err = l.end(store, u, state, reasonOf(err), keep())
+		left, err = l.end(store, turn, u.ID, state, reasonOf(err), keep())
 	}
 	switch {
 	case err != nil:
@@ -57,11 +57,11 @@ func (l *Lanes) try(ctx context.Context, u shop.Update, keep func() bool) laneSt
 
 // end closes an update, within the lane's lease, and gives the lane back unless it is
 // to be kept.
-func (l *Lanes) end(ctx context.Context, u shop.Update, state, reason string, keep bool) (laneState, error) {
+func (l *Lanes) end(ctx context.Context, turn shop.Turn, id int64, state, reason string, keep bool) (laneState, error) {
 	if keep {
-		return laneHeld, l.cfg.Inbox.CloseUpdate(ctx, u.ID, l.cfg.Holder, state, reason)
+		return laneHeld, l.cfg.Inbox.CloseUpdate(ctx, turn, id, state, reason)
 	}
-	more, err := l.cfg.Inbox.CloseLane(ctx, u.Lane, u.ID, l.cfg.Holder, state, reason)
+	more, err := l.cfg.Inbox.CloseLane(ctx, turn, id, state, reason)
 	if more {
 		return laneDue, err
 	}

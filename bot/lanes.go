@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,18 +16,18 @@ import (
 
 // Inbox holds the updates that were received.
 type Inbox interface {
-	// ClaimUpdate takes or renews the lane's lease for holder and returns the
-	// lane's first waiting update, if it is due and nobody else holds the lane.
-	ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (shop.Update, bool, error)
-	// ReleaseLane gives the lane back and reports whether an update came in meanwhile.
-	ReleaseLane(ctx context.Context, lane int64, holder string) (more bool, err error)
-	// CloseUpdate ends an update of a lane that holder holds as "done", "stale" or "dead".
-	CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error
-	// CloseLane does that and gives the lane back, at once.
-	CloseLane(ctx context.Context, lane, id int64, holder, state, reason string) (more bool, err error)
-	// RetryUpdate lets an update of a lane that holder holds wait; fault counts
-	// the try as one that failed for a fault of ours.
-	RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error
+	// ClaimUpdate begins a turn or goes on with it, and returns the lane's first waiting
+	// update, if it is due and nobody else holds the lane.
+	ClaimUpdate(ctx context.Context, turn shop.Turn, lease time.Duration) (shop.Update, bool, error)
+	// ReleaseLane ends the turn and reports whether an update came in meanwhile.
+	ReleaseLane(ctx context.Context, turn shop.Turn) (more bool, err error)
+	// CloseUpdate ends an update in the turn as "done", "stale" or "dead".
+	CloseUpdate(ctx context.Context, turn shop.Turn, id int64, state, reason string) error
+	// CloseLane does that and ends the turn, at once.
+	CloseLane(ctx context.Context, turn shop.Turn, id int64, state, reason string) (more bool, err error)
+	// RetryUpdate lets an update wait in the turn; fault counts the try as one that failed
+	// for a fault of ours.
+	RetryUpdate(ctx context.Context, turn shop.Turn, id int64, after time.Duration, fault bool, reason string) error
 	// IdleLanes returns at most limit lanes that have due updates and no worker: first
 	// those that have an urgent one.
 	IdleLanes(ctx context.Context, limit int) (urgent, others []int64, err error)
@@ -74,6 +75,7 @@ type Lanes struct {
 	queue   chan int64 // of all others
 	handled *prometheus.HistogramVec
 	waited  prometheus.Histogram
+	turns   atomic.Int64 // that were begun
 
 	mu    sync.Mutex
 	lanes map[int64]*place // lanes queued or worked here
@@ -230,9 +232,10 @@ func (l *Lanes) begin(lane int64) bool {
 // due or ctx ends; what is in hand then goes on until hard ends. What else waits shows
 // when the lane is given back.
 func (l *Lanes) work(ctx, hard context.Context, lane int64) {
+	turn := shop.Turn{Lane: lane, Holder: l.cfg.Holder, Number: l.turns.Add(1)}
 	left := laneHeld
 	for n := 1; left == laneHeld; n++ {
-		left = l.next(ctx, hard, lane, n == turnLength)
+		left = l.next(ctx, hard, turn, n == turnLength)
 	}
 	switch left {
 	case laneLost:
@@ -240,21 +243,21 @@ func (l *Lanes) work(ctx, hard context.Context, lane int64) {
 	case laneGiven, laneDue:
 		l.rest(lane, left == laneDue)
 	default:
-		l.rest(lane, l.release(ctx, lane))
+		l.rest(lane, l.release(ctx, turn))
 	}
 }
 
 // next handles the lane's first update, and keeps the lane if there is more to do and
 // this is not its last for now.
-func (l *Lanes) next(ctx, hard context.Context, lane int64, last bool) laneState {
+func (l *Lanes) next(ctx, hard context.Context, turn shop.Turn, last bool) laneState {
 	if ctx.Err() != nil {
 		return laneIdle
 	}
-	u, ok := l.claim(hard, lane)
+	u, ok := l.claim(hard, turn)
 	if !ok {
 		return laneIdle
 	}
-	return l.try(hard, u, func() bool { return !last && ctx.Err() == nil && l.woken(lane) })
+	return l.try(hard, turn, u, func() bool { return !last && ctx.Err() == nil && l.woken(turn.Lane) })
 }
 
 // laneState says what a try leaves of the lane.
@@ -269,10 +272,10 @@ const (
 )
 
 // claim takes the lane's first update.
-func (l *Lanes) claim(ctx context.Context, lane int64) (shop.Update, bool) {
+func (l *Lanes) claim(ctx context.Context, turn shop.Turn) (shop.Update, bool) {
 	ctx, cancel := context.WithTimeoutCause(ctx, claimBudget, errors.New("no answer from the inbox"))
 	defer cancel()
-	u, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, lane, l.cfg.Holder, lease)
+	u, ok, err := l.cfg.Inbox.ClaimUpdate(ctx, turn, lease)
 	if err != nil {
 		l.cfg.Logger.Warn("lane not claimed", zap.NamedError("err", err))
 	}
@@ -280,10 +283,10 @@ func (l *Lanes) claim(ctx context.Context, lane int64) (shop.Update, bool) {
 }
 
 // release gives the lane back, also when ctx has ended, and reports whether it has more.
-func (l *Lanes) release(ctx context.Context, lane int64) bool {
+func (l *Lanes) release(ctx context.Context, turn shop.Turn) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeBudget)
 	defer cancel()
-	more, err := l.cfg.Inbox.ReleaseLane(ctx, lane, l.cfg.Holder)
+	more, err := l.cfg.Inbox.ReleaseLane(ctx, turn)
 	if err != nil {
 		l.cfg.Logger.Warn("lane not released", zap.NamedError("err", err)) // its lease runs out by itself
 	}

@@ -329,7 +329,7 @@ func TestStoppingHandsBackWhatTakesTooLong(t *testing.T) {
 	if got := states(t, s); got["waiting"] != 1 {
 		t.Errorf("%v", got)
 	}
-	u, ok, err := s.ClaimUpdate(t.Context(), 1, "b", time.Minute)
+	u, ok, err := s.ClaimUpdate(t.Context(), shop.Turn{Lane: 1, Holder: "b"}, time.Minute)
 	if !ok || err != nil || u.Attempt != 0 {
 		t.Errorf("the next process does not get it at once: %+v %v %v", u, ok, err)
 	}

@@ -30,5 +30,13 @@ type Update struct {
 	Attempt    int           // tries that failed for a fault of ours
 }
 
+// Turn is the time in which one worker works a lane. What it does to the lane names it: of
+// what is done late, after the next turn has begun, nothing comes.
+type Turn struct {
+	Lane   int64
+	Holder string // names the process; no other may bear it
+	Number int64  // of the process's turns, which it counts upwards
+}
+
 // Urgent says whether the update goes before others.
 func (u Update) Urgent() bool { return slices.Contains(UrgentKinds(), u.Kind) }

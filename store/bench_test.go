@@ -22,10 +22,10 @@ func BenchmarkLane(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StartTimer()
-		if u, ok, err := s.ClaimUpdate(ctx, id, "bench", time.Minute); !ok || err != nil || u.ID != id {
+		if u, ok, err := s.ClaimUpdate(ctx, turn(id, "bench"), time.Minute); !ok || err != nil || u.ID != id {
 			b.Fatal(u.ID, ok, err)
 		}
-		if _, err := s.CloseLane(ctx, id, id, "bench", "done", ""); err != nil {
+		if _, err := s.CloseLane(ctx, turn(id, "bench"), id, "done", ""); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -22,7 +22,7 @@ func TestWhatIsHandledKeepsNoBody(t *testing.T) {
 	for id, state := range map[int64]string{1: "done", 2: "stale", 3: "dead"} {
 		add(t, s, id, id)
 		claim(t, s, id, "a", longLease)
-		if err := s.CloseUpdate(t.Context(), id, "a", state, "why"); err != nil {
+		if err := s.CloseUpdate(t.Context(), turn(id, "a"), id, state, "why"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +41,7 @@ func TestAnOldDeadUpdateIsNoRedelivery(t *testing.T) {
 	for _, id := range []int64{7, 8} {
 		add(t, s, id, id)
 		claim(t, s, id, "a", longLease)
-		if err := s.CloseUpdate(t.Context(), id, "a", "dead", "why"); err != nil {
+		if err := s.CloseUpdate(t.Context(), turn(id, "a"), id, "dead", "why"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,11 +51,11 @@ func TestAnUpdateWaitsForNoClockAndNoIdleTimeCountsAsTrying(t *testing.T) {
 	add(t, s, 1, 1)
 	retried := func(want time.Duration) {
 		t.Helper()
-		u, ok, err := s.ClaimUpdate(ctx, 1, "a", longLease)
+		u, ok, err := s.ClaimUpdate(ctx, turn(1, "a"), longLease)
 		if err != nil || !ok || u.Trying < want || u.Trying > want+time.Minute {
 			t.Errorf("claimed: %t, %v, tried for %s, want %s", ok, err, u.Trying, want)
 		}
-		if err := s.RetryUpdate(ctx, 1, "a", 0, false, "away"); err != nil {
+		if err := s.RetryUpdate(ctx, turn(1, "a"), 1, 0, false, "away"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestAnUpdateWaitsForNoClockAndNoIdleTimeCountsAsTrying(t *testing.T) {
 	ahead(t, s, -2*time.Hour) // the clock jumps ahead
 	retried(0)
 	retried(90 * time.Second) // at most that much of the jump is taken for trying
-	if more, err := s.ReleaseLane(ctx, 1, "a"); err != nil || !more {
+	if more, err := s.ReleaseLane(ctx, turn(1, "a")); err != nil || !more {
 		t.Errorf("more: %t, %v", more, err)
 	}
 }

@@ -26,15 +26,14 @@ func (s *Store) BuryLetter(ctx context.Context, source, reason string, body []by
 }
 
 // RetryUpdate lets the update wait before its next try; fault counts this one as a
-// fault of ours. It returns shop.ErrLaneLost if holder does not hold the update's lane
-// any more.
-func (s *Store) RetryUpdate(ctx context.Context, id int64, holder string, after time.Duration, fault bool, reason string) error {
+// fault of ours. It returns shop.ErrLaneLost if the turn is over.
+func (s *Store) RetryUpdate(ctx context.Context, turn shop.Turn, id int64, after time.Duration, fault bool, reason string) error {
 	n, err := s.exec(ctx, "retry update", `
 		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5,
 			tried_at = least(tried_at + greatest(now() - run_after - $6::interval, '0'), now())
 		WHERE update_id = $1 AND closed_at IS NULL
-			AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane) = $2`,
-		id, holder, after, map[bool]int{true: 1}[fault], reason, farthest)
+			AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane AND lanes.turn = $7) = $2`,
+		id, turn.Holder, after, map[bool]int{true: 1}[fault], reason, farthest, turn.Number)
 	return held(n, err)
 }
 

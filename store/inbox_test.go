@@ -24,7 +24,7 @@ func add(t *testing.T, s *store.Store, id, lane int64) {
 
 func claim(t *testing.T, s *store.Store, lane int64, holder string, lease time.Duration) (int64, bool) {
 	t.Helper()
-	u, ok, err := s.ClaimUpdate(t.Context(), lane, holder, lease)
+	u, ok, err := s.ClaimUpdate(t.Context(), turn(lane, holder), lease)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestInboxKeepsARedeliveryOnce(t *testing.T) {
 	if fresh || err != nil {
 		t.Error(fresh, err)
 	}
-	if err := s.CloseUpdate(t.Context(), 7, "a", "done", ""); err != nil {
+	if err := s.CloseUpdate(t.Context(), turn(1, "a"), 7, "done", ""); err != nil {
 		t.Fatal(err)
 	}
 	if fresh, _ := s.AddUpdate(t.Context(), shop.Update{ID: 7, Lane: 1, Kind: "message", Body: []byte(`{}`)}); fresh {
@@ -59,7 +59,7 @@ func TestLaneIsWorkedInOrderOfArrivalEvenWhenIDsGoBack(t *testing.T) {
 		if !ok || got != want {
 			t.Fatalf("claimed %d (%v), want %d", got, ok, want)
 		}
-		if err := s.CloseUpdate(t.Context(), got, "a", "done", ""); err != nil {
+		if err := s.CloseUpdate(t.Context(), turn(1, "a"), got, "done", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -83,12 +83,12 @@ func TestAClaimTellsHowManyWaitAndWhatTheCustomerSees(t *testing.T) {
 			closed_at = CASE WHEN update_id < $1 THEN now() END WHERE lane = 1`, n); err != nil {
 			t.Fatal(err)
 		}
-		u, ok, err := s.ClaimUpdate(t.Context(), 1, "a", longLease)
+		u, ok, err := s.ClaimUpdate(t.Context(), turn(1, "a"), longLease)
 		if err != nil || !ok || u.ID != n || u.Behind != want || u.Screen != "menu" {
 			t.Errorf("update %d: %+v, %v, want %d behind", n, u, err, want)
 		}
 	}
-	if u, _, err := s.ClaimUpdate(t.Context(), 2, "a", longLease); err != nil || u.Screen != "" {
+	if u, _, err := s.ClaimUpdate(t.Context(), turn(2, "a"), longLease); err != nil || u.Screen != "" {
 		t.Errorf("who never had a screen sees %q, %v", u.Screen, err)
 	}
 }
@@ -117,10 +117,10 @@ func TestLaneGivenBackReportsWhatCameMeanwhile(t *testing.T) {
 		t.Fatal("an empty lane had an update")
 	}
 	add(t, s, 1, 1)
-	if more, err := s.ReleaseLane(ctx, 1, "a"); !more || err != nil {
+	if more, err := s.ReleaseLane(ctx, turn(1, "a")); !more || err != nil {
 		t.Error("the update that came meanwhile was not seen", err)
 	}
-	if more, err := s.ReleaseLane(ctx, 1, "a"); more || err != nil {
+	if more, err := s.ReleaseLane(ctx, turn(1, "a")); more || err != nil {
 		t.Error("who holds no lane has nothing to go on with", err)
 	}
 }
@@ -132,7 +132,7 @@ func TestFailingUpdateHoldsItsLaneButNoOther(t *testing.T) {
 	add(t, s, 2, 1)
 	add(t, s, 3, 2)
 	claim(t, s, 1, "a", longLease)
-	if err := s.RetryUpdate(t.Context(), 1, "a", time.Minute, false, "telegram is down"); err != nil {
+	if err := s.RetryUpdate(t.Context(), turn(1, "a"), 1, time.Minute, false, "telegram is down"); err != nil {
 		t.Fatal(err)
 	}
 	if id, ok := claim(t, s, 1, "a", longLease); ok {
@@ -187,10 +187,10 @@ func TestWhoLostTheLaneCannotEndItsUpdate(t *testing.T) {
 	add(t, s, 1, 1)
 	claim(t, s, 1, "slow", time.Microsecond)
 	waitFor(t, func() bool { _, ok := claim(t, s, 1, "other", longLease); return ok })
-	if err := s.CloseUpdate(t.Context(), 1, "slow", "done", ""); !errors.Is(err, shop.ErrLaneLost) {
+	if err := s.CloseUpdate(t.Context(), turn(1, "slow"), 1, "done", ""); !errors.Is(err, shop.ErrLaneLost) {
 		t.Error(err)
 	}
-	if err := s.RetryUpdate(t.Context(), 1, "slow", 0, true, "x"); !errors.Is(err, shop.ErrLaneLost) {
+	if err := s.RetryUpdate(t.Context(), turn(1, "slow"), 1, 0, true, "x"); !errors.Is(err, shop.ErrLaneLost) {
 		t.Error(err)
 	}
 }
@@ -211,18 +211,18 @@ func TestReplicasShareTheLanes(t *testing.T) {
 			holder := fmt.Sprint("replica ", replica)
 			for lane := range int64(lanes) {
 				for {
-					u, ok, err := s.ClaimUpdate(t.Context(), lane, holder, longLease)
+					u, ok, err := s.ClaimUpdate(t.Context(), turn(lane, holder), longLease)
 					if err != nil || !ok {
 						break
 					}
 					mu.Lock()
 					handled[lane] = append(handled[lane], u.ID)
 					mu.Unlock()
-					if err := s.CloseUpdate(t.Context(), u.ID, holder, "done", ""); err != nil {
+					if err := s.CloseUpdate(t.Context(), turn(lane, holder), u.ID, "done", ""); err != nil {
 						t.Error(err)
 					}
 				}
-				if _, err := s.ReleaseLane(t.Context(), lane, holder); err != nil {
+				if _, err := s.ReleaseLane(t.Context(), turn(lane, holder)); err != nil {
 					t.Error(err)
 				}
 			}

@@ -14,8 +14,7 @@ import (
 
 // claim is the wish to work a lane.
 type claim struct {
-	lane   int64
-	holder string
+	turn   shop.Turn
 	lease  time.Duration
 	update shop.Update
 	ok     bool
@@ -34,11 +33,11 @@ type updateRow struct {
 	Screen   string
 }
 
-// ClaimUpdate takes or renews the lane's lease for holder and returns the lane's
-// first waiting update, or while that is not due its first payment: money waits behind
-// nothing. ok is false if neither is due or if another holds the lane.
-func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, lease time.Duration) (u shop.Update, ok bool, err error) {
-	c := &claim{lane: lane, holder: holder, lease: lease}
+// ClaimUpdate begins a turn or goes on with it, for as long as the lease, and returns the
+// lane's first waiting update, or while that is not due its first payment: money waits
+// behind nothing. ok is false if neither is due, or if another process or a later turn holds the lane.
+func (s *Store) ClaimUpdate(ctx context.Context, turn shop.Turn, lease time.Duration) (u shop.Update, ok bool, err error) {
+	c := &claim{turn: turn, lease: lease}
 	if err := s.claims.add(ctx, c); err != nil {
 		return shop.Update{}, false, err
 	}
@@ -48,7 +47,7 @@ func (s *Store) ClaimUpdate(ctx context.Context, lane int64, holder string, leas
 // claimUpdates takes leases and looks, in two statements sent at once: the look must see
 // what the holder before had finished, so its snapshot must be younger than the lease.
 func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
-	claims, again := apart(claims, func(c *claim) int64 { return c.lane })
+	claims, again := apart(claims, func(c *claim) int64 { return c.turn.Lane })
 	leased := make(map[int64]bool, len(claims))
 	heads := make(map[int64]updateRow, len(claims))
 	var batch pgx.Batch
@@ -62,8 +61,8 @@ func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
 		return err
 	}
 	for _, c := range claims {
-		head := heads[c.lane]
-		c.update, c.ok = head.update(), leased[c.lane] && head.Due
+		head := heads[c.turn.Lane]
+		c.update, c.ok = head.update(), leased[c.turn.Lane] && head.Due
 	}
 	if len(again) > 0 {
 		return s.claimUpdates(ctx, again)
@@ -74,17 +73,18 @@ func (s *Store) claimUpdates(ctx context.Context, claims []*claim) error {
 // queueLeases takes the leases that are to be had, in the order of the lanes, so that two
 // processes never wait for each other.
 func queueLeases(batch *pgx.Batch, claims []*claim, leased map[int64]bool) {
-	lanes, holders, leases := make([]int64, len(claims)), make([]string, len(claims)), make([]time.Duration, len(claims))
+	turns, leases := newTurns(len(claims)), make([]time.Duration, len(claims))
 	for i, c := range claims {
-		lanes[i], holders[i], leases[i] = c.lane, c.holder, c.lease
+		turns.set(i, c.turn)
+		leases[i] = c.lease
 	}
 	batch.Queue(`
-		INSERT INTO lanes (lane, holder, leased_until)
-		SELECT lane, holder, now() + lease
-		FROM unnest($1::bigint[], $2::text[], $3::interval[]) AS claims (lane, holder, lease)
-		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, leased_until = excluded.leased_until
-		WHERE lanes.holder = excluded.holder OR lanes.leased_until NOT BETWEEN now() AND now() + $4::interval
-		RETURNING lane`, lanes, holders, leases, farthest).Query(into(leased))
+		INSERT INTO lanes (lane, holder, turn, leased_until)
+		SELECT lane, holder, turn, now() + lease
+		FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::interval[]) AS claims (lane, holder, turn, lease)
+		ON CONFLICT (lane) DO UPDATE SET holder = excluded.holder, turn = excluded.turn, leased_until = excluded.leased_until
+		WHERE lanes.holder = excluded.holder AND lanes.turn <= excluded.turn OR lanes.leased_until NOT BETWEEN now() AND now() + $5::interval
+		RETURNING lane`, turns.lanes, turns.holders, turns.numbers, leases, farthest).Query(into(leased))
 }
 
 // queueLook reads the first waiting update of each lane, or the first payment if that
@@ -92,7 +92,7 @@ func queueLeases(batch *pgx.Batch, claims []*claim, leased map[int64]bool) {
 func queueLook(batch *pgx.Batch, claims []*claim, heads map[int64]updateRow) {
 	lanes := make([]int64, len(claims))
 	for i, c := range claims {
-		lanes[i] = c.lane
+		lanes[i] = c.turn.Lane
 	}
 	batch.Queue(`
 		SELECT head.update_id, head.lane, head.kind, head.body, now() - head.received_at AS age,
@@ -159,17 +159,30 @@ func apart[T any](items []*T, lane func(*T) int64) (once, again []*T) {
 	return once, again
 }
 
-// release gives a lane back.
-type release struct {
-	lane   int64
-	holder string
-	more   bool
+// turns are arguments of a statement.
+type turns struct {
+	lanes, numbers []int64
+	holders        []string
 }
 
-// ReleaseLane gives the lane back and reports whether an update came in meanwhile
-// that nobody else would pick up at once.
-func (s *Store) ReleaseLane(ctx context.Context, lane int64, holder string) (more bool, err error) {
-	r := &release{lane: lane, holder: holder}
+func newTurns(n int) turns {
+	return turns{lanes: make([]int64, n), numbers: make([]int64, n), holders: make([]string, n)}
+}
+
+func (t turns) set(i int, turn shop.Turn) {
+	t.lanes[i], t.holders[i], t.numbers[i] = turn.Lane, turn.Holder, turn.Number
+}
+
+// release gives a lane back.
+type release struct {
+	turn shop.Turn
+	more bool
+}
+
+// ReleaseLane ends the turn and reports whether an update came in meanwhile that nobody
+// else would pick up at once.
+func (s *Store) ReleaseLane(ctx context.Context, turn shop.Turn) (more bool, err error) {
+	r := &release{turn: turn}
 	if err := s.releases.add(ctx, r); err != nil {
 		return false, err
 	}
@@ -193,20 +206,19 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 	if len(releases) == 0 {
 		return
 	}
-	slices.SortFunc(releases, func(a, b *release) int { return cmp.Compare(a.lane, b.lane) })
-	lanes, holders := make([]int64, len(releases)), make([]string, len(releases))
+	slices.SortFunc(releases, func(a, b *release) int { return cmp.Compare(a.turn.Lane, b.turn.Lane) })
+	turns := newTurns(len(releases))
 	for i, r := range releases {
-		lanes[i], holders[i] = r.lane, r.holder
+		turns.set(i, r.turn)
 	}
-	given, due := make(map[int64]string, len(releases)), make(map[int64]bool)
+	given, due := make(map[shop.Turn]bool, len(releases)), make(map[int64]bool)
 	batch.Queue(`
-		DELETE FROM lanes USING unnest($1::bigint[], $2::text[]) AS releases (lane, holder)
-		WHERE lanes.lane = releases.lane AND lanes.holder = releases.holder
-		RETURNING lanes.lane, lanes.holder`, lanes, holders).Query(func(rows pgx.Rows) error {
-		var lane int64
-		var holder string
-		_, err := pgx.ForEachRow(rows, []any{&lane, &holder}, func() error {
-			given[lane] = holder
+		DELETE FROM lanes USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS releases (lane, holder, turn)
+		WHERE lanes.lane = releases.lane AND lanes.holder = releases.holder AND lanes.turn = releases.turn
+		RETURNING lanes.lane, lanes.holder, lanes.turn`, turns.lanes, turns.holders, turns.numbers).Query(func(rows pgx.Rows) error {
+		var turn shop.Turn
+		_, err := pgx.ForEachRow(rows, []any{&turn.Lane, &turn.Holder, &turn.Number}, func() error {
+			given[turn] = true
 			return nil
 		})
 		return err
@@ -219,10 +231,10 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 			(SELECT run_after FROM inbox WHERE inbox.lane = releases.lane AND state = 'waiting' AND kind = 'payment'
 			ORDER BY arrival LIMIT 1)
 		) firsts
-		WHERE firsts.run_after NOT BETWEEN now() AND now() + $2::interval`, lanes, farthest).Query(func(rows pgx.Rows) error {
+		WHERE firsts.run_after NOT BETWEEN now() AND now() + $2::interval`, turns.lanes, farthest).Query(func(rows pgx.Rows) error {
 		err := into(due)(rows)
 		for _, r := range releases {
-			r.more = given[r.lane] == r.holder && due[r.lane]
+			r.more = given[r.turn] && due[r.turn.Lane]
 		}
 		return err
 	})
@@ -230,7 +242,8 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 
 // closing is the end of an update.
 type closing struct {
-	id int64
+	id   int64
+	turn int64
 	end
 	closed bool
 	then   *release // nil if the lane is kept
@@ -242,15 +255,14 @@ type end struct {
 }
 
 // CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
-// done. It returns shop.ErrLaneLost if holder does not hold the update's lane any more.
-func (s *Store) CloseUpdate(ctx context.Context, id int64, holder, state, reason string) error {
-	return s.close(ctx, &closing{id: id, end: end{holder, state, reason}})
+// done. It returns shop.ErrLaneLost if the turn is over.
+func (s *Store) CloseUpdate(ctx context.Context, turn shop.Turn, id int64, state, reason string) error {
+	return s.close(ctx, &closing{id: id, turn: turn.Number, end: end{turn.Holder, state, reason}})
 }
 
-// CloseLane ends an update as CloseUpdate does and gives its lane back as ReleaseLane
-// does, at once.
-func (s *Store) CloseLane(ctx context.Context, lane, id int64, holder, state, reason string) (more bool, err error) {
-	c := &closing{id: id, end: end{holder, state, reason}, then: &release{lane: lane, holder: holder}}
+// CloseLane ends an update as CloseUpdate does and the turn as ReleaseLane does, at once.
+func (s *Store) CloseLane(ctx context.Context, turn shop.Turn, id int64, state, reason string) (more bool, err error) {
+	c := &closing{id: id, turn: turn.Number, end: end{turn.Holder, state, reason}, then: &release{turn: turn}}
 	if err := s.close(ctx, c); err != nil {
 		return false, err
 	}
@@ -272,24 +284,24 @@ func (s *Store) close(ctx context.Context, c *closing) error {
 // state, lest the planner begin with all that is held or waits, which is little most of
 // the time.
 func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
-	alike := make(map[end][]int64)
+	slices.SortFunc(closings, func(a, b *closing) int { return cmp.Compare(a.id, b.id) }) // two processes never wait for each other
+	ids, turns := make(map[end][]int64), make(map[end][]int64)
 	var releases []*release
 	for _, c := range closings {
-		alike[c.end] = append(alike[c.end], c.id)
+		ids[c.end], turns[c.end] = append(ids[c.end], c.id), append(turns[c.end], c.turn)
 		if c.then != nil {
 			releases = append(releases, c.then)
 		}
 	}
 	var batch pgx.Batch
-	closed := make(map[end]map[int64]bool, len(alike))
-	for e, ids := range alike {
-		slices.Sort(ids) // two processes never wait for each other
-		closed[e] = make(map[int64]bool, len(ids))
+	closed := make(map[end]map[int64]bool, len(ids))
+	for e := range ids {
+		closed[e] = make(map[int64]bool, len(ids[e]))
 		batch.Queue(`
-			UPDATE inbox SET state = $2, error = $3, closed_at = now(), body = CASE WHEN $2 = 'dead' THEN body ELSE '' END
+			UPDATE inbox SET state = $3, error = $4, closed_at = now(), body = CASE WHEN $3 = 'dead' THEN body ELSE '' END
 			WHERE update_id = ANY ($1) AND closed_at IS NULL
-				AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane) = $4
-			RETURNING update_id`, ids, e.state, e.reason, e.holder).
+				AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane AND turn = ($2::bigint[])[array_position($1, update_id)]) = $5
+			RETURNING update_id`, ids[e], turns[e], e.state, e.reason, e.holder).
 			Query(into(closed[e]))
 	}
 	queueReleases(&batch, releases)

@@ -26,12 +26,12 @@ func TestManyLanesAreWorkedTogether(t *testing.T) {
 	for n := range int64(lanes * holders) {
 		wg.Go(func() {
 			lane, holder := n%lanes, fmt.Sprint("holder ", n/lanes)
-			u, ok, err := s.ClaimUpdate(t.Context(), lane, holder, time.Minute)
+			u, ok, err := s.ClaimUpdate(t.Context(), turn(lane, holder), time.Minute)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			closed := s.CloseUpdate(t.Context(), lane+1, holder, "done", "")
+			closed := s.CloseUpdate(t.Context(), turn(lane, holder), lane+1, "done", "")
 			if !ok {
 				if !errors.Is(closed, shop.ErrLaneLost) {
 					t.Errorf("%s, without lane %d, ended its update: %v", holder, lane, closed)
@@ -62,7 +62,7 @@ func TestManyLanesAreGivenBackTogether(t *testing.T) {
 	s := server.Open(t)
 	const lanes = 100
 	for lane := range int64(lanes) {
-		if _, _, err := s.ClaimUpdate(t.Context(), lane, "one", time.Minute); err != nil {
+		if _, _, err := s.ClaimUpdate(t.Context(), turn(lane, "one"), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if lane%2 == 0 {
@@ -73,7 +73,7 @@ func TestManyLanesAreGivenBackTogether(t *testing.T) {
 	for lane := range int64(lanes) {
 		for _, holder := range []string{"one", "two"} {
 			wg.Go(func() {
-				more, err := s.ReleaseLane(t.Context(), lane, holder)
+				more, err := s.ReleaseLane(t.Context(), turn(lane, holder))
 				if want := holder == "one" && lane%2 == 0; err != nil || more != want {
 					t.Errorf("lane %d of %s: more is %t, %v", lane, holder, more, err)
 				}
@@ -95,17 +95,17 @@ func TestAnUpdateAndItsLaneEndTogether(t *testing.T) {
 	add(t, s, 1, 5)
 	add(t, s, 2, 5)
 	hold(t, s, 5, "one")
-	if more, err := s.CloseLane(ctx, 5, 1, "two", "done", ""); more || !errors.Is(err, shop.ErrLaneLost) {
+	if more, err := s.CloseLane(ctx, turn(5, "two"), 1, "done", ""); more || !errors.Is(err, shop.ErrLaneLost) {
 		t.Errorf("two, without the lane: %t, %v", more, err)
 	}
-	if more, err := s.CloseLane(ctx, 5, 1, "one", "done", ""); !more || err != nil {
+	if more, err := s.CloseLane(ctx, turn(5, "one"), 1, "done", ""); !more || err != nil {
 		t.Errorf("one, with another waiting: %t, %v", more, err)
 	}
 	if n := count(t, s, `SELECT count(*) FROM lanes`); n != 0 {
 		t.Errorf("%d lanes are still held", n)
 	}
 	hold(t, s, 5, "two")
-	if more, err := s.CloseLane(ctx, 5, 2, "two", "dead", "why"); more || err != nil {
+	if more, err := s.CloseLane(ctx, turn(5, "two"), 2, "dead", "why"); more || err != nil {
 		t.Errorf("two, with none waiting: %t, %v", more, err)
 	}
 	if n := count(t, s, `SELECT count(*) FROM inbox WHERE state = 'done' AND update_id = 1 OR state = 'dead' AND error = 'why'`); n != 2 {
@@ -115,7 +115,7 @@ func TestAnUpdateAndItsLaneEndTogether(t *testing.T) {
 
 func hold(t *testing.T, s *store.Store, lane int64, holder string) {
 	t.Helper()
-	if _, ok, err := s.ClaimUpdate(t.Context(), lane, holder, time.Minute); !ok || err != nil {
+	if _, ok, err := s.ClaimUpdate(t.Context(), turn(lane, holder), time.Minute); !ok || err != nil {
 		t.Fatalf("%s claims lane %d: %t, %v", holder, lane, ok, err)
 	}
 }

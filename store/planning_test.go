@@ -16,10 +16,10 @@ func workLane(ctx context.Context, s *store.Store, n int64) error {
 	if _, err := s.AddUpdate(ctx, shop.Update{ID: n, Lane: n, Kind: "message", Body: []byte(`{}`)}); err != nil {
 		return err
 	}
-	if _, _, err := s.ClaimUpdate(ctx, n, "me", time.Minute); err != nil {
+	if _, _, err := s.ClaimUpdate(ctx, turn(n, "me"), time.Minute); err != nil {
 		return err
 	}
-	_, err := s.CloseLane(ctx, n, n, "me", "done", "")
+	_, err := s.CloseLane(ctx, turn(n, "me"), n, "done", "")
 	return err
 }
 

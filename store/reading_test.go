@@ -41,7 +41,7 @@ var hot = []reading{
 	{what: "take an update in and work it", do: workLane},
 	{what: "take an update in and try it again", do: retryLane},
 	{what: "give a lane back", do: func(ctx context.Context, s *store.Store, n int64) error {
-		_, err := s.ReleaseLane(ctx, n, "me")
+		_, err := s.ReleaseLane(ctx, turn(n, "me"))
 		return err
 	}},
 	{what: "sweep the lanes", most: 10 * waiting, do: func(ctx context.Context, s *store.Store, _ int64) error {
@@ -475,13 +475,13 @@ func retryLane(ctx context.Context, s *store.Store, n int64) error {
 	if _, err := s.AddUpdate(ctx, shop.Update{ID: n, Lane: n, Kind: "message", Body: []byte(`{}`)}); err != nil {
 		return err
 	}
-	if _, _, err := s.ClaimUpdate(ctx, n, "me", time.Minute); err != nil {
+	if _, _, err := s.ClaimUpdate(ctx, turn(n, "me"), time.Minute); err != nil {
 		return err
 	}
-	if err := s.RetryUpdate(ctx, n, "me", time.Second, true, "odd"); err != nil {
+	if err := s.RetryUpdate(ctx, turn(n, "me"), n, time.Second, true, "odd"); err != nil {
 		return err
 	}
-	return s.CloseUpdate(ctx, n, "me", "done", "")
+	return s.CloseUpdate(ctx, turn(n, "me"), n, "done", "")
 }
 
 // orderOf places an order of this customer's, in the place of any that is open.
