@@ -39,10 +39,10 @@ build: ## Build the bot and the sandbox
 	@VERSION="$$(git describe --always --dirty 2>/dev/null)" scripts/build.sh . ./cmd/sallyport $(BIN)/sallyport
 	@scripts/build.sh . ./cmd/sandbox $(BIN)/sandbox
 
-test: postgres shellcheck $(XRAY) ## Run the quick tests, on real PostgreSQL and Xray (at most 10 minutes the first time)
+test: postgres $(XRAY) ## Run the quick tests, on real PostgreSQL and Xray (at most 10 minutes the first time)
 	@scripts/test.sh quick
 
-test-all: postgres shellcheck build $(XRAY) ## Run all tests: servers, browser, ACME, every alert, random faults (at most 30 minutes)
+test-all: postgres build $(XRAY) ## Run all tests: servers, browser, ACME, every alert, random faults (at most 30 minutes)
 	@scripts/test.sh all
 
 demo: postgres build $(XRAY) ## Play the whole story, from /start to a paid VPN, and exit

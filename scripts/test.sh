@@ -33,15 +33,17 @@ tests() {
 	"$go" test -C "$folder" -timeout 30m "${flags[@]}" "$@"
 }
 
-# What boots servers, or measures, or breaks things under load: everything else of the
+# What measures, or breaks things under load, and the kit of the tests: all else of the
 # product's own module is quick.
-slow=(sallyport/cmd/bench sallyport/cmd/sandbox sallyport/sandbox sallyport/tests/freeze sallyport/tests/overload sallyport/tests/soak)
+slow='^sallyport/(cmd/bench|cmd/sandbox|sandbox|tests)(/|$)'
 
+# product runs the tests of the product's own module whose packages the pattern selects, or
+# with -v those that it does not. Much of them is waiting, so more run at once than there are cores.
 product() {
 	local packages
-	packages=$("$go" list ./... | grep -vxF "$(printf '%s\n' "${slow[@]}")") || return 1
+	packages=$("$go" list ./... | grep -E "$@") || return 1
 	# shellcheck disable=SC2086 # names of packages hold no spaces
-	tests . -race -shuffle=on $packages
+	tests . -race -shuffle=on -parallel 4 $packages
 }
 
 # module runs the tests of a module of its own, with the flags that suit it.
@@ -56,15 +58,11 @@ module() {
 	esac
 }
 
-suite "the product, with the race detector" product
-suite "the images, the scripts and what prepares them" module tests/deploy
+suite "the product, with the race detector" product -v "$slow"
 if [ "${1:?usage: test.sh quick|all}" = all ]; then
-	suite "the sandbox, the figures and the loads, with the race detector" tests . -race -shuffle=on "${slow[@]}"
+	suite "the sandbox, the figures and the loads, with the race detector" product "$slow"
 	for manifest in tests/*/go.mod; do
-		case $manifest in
-		tests/deploy/*) ;; # it is above
-		*) suite "${manifest%/go.mod}" module "${manifest%/go.mod}" ;;
-		esac
+		suite "${manifest%/go.mod}" module "${manifest%/go.mod}"
 	done
 fi
 

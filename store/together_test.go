@@ -91,7 +91,9 @@ func TestALateEndOfATurnDoesNotEndTheNext(t *testing.T) {
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return count(t, s, `SELECT count(*) FROM inbox WHERE update_id = 1 AND state = 'done'`) == 1 })
+	waitFor(t, func() bool {
+		return count(t, s, `SELECT count(*) FROM inbox WHERE update_id = 1 AND state = 'done'`) == 1
+	})
 	if err := s.CloseUpdate(t.Context(), first, 2, "done", ""); err == nil { // behind what was late
 		t.Error("a turn that is over ended an update")
 	}
