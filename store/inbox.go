@@ -32,7 +32,7 @@ func (s *Store) RetryUpdate(ctx context.Context, turn shop.Turn, id int64, after
 		UPDATE inbox SET attempt = attempt + $4, run_after = now() + $3, error = $5,
 			tried_at = least(tried_at + greatest(now() - run_after - $6::interval, '0'), now())
 		WHERE update_id = $1 AND closed_at IS NULL
-			AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane AND lanes.turn = $7) = $2`,
+			AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane AND turn = $7 FOR UPDATE) = $2`,
 		id, turn.Holder, after, map[bool]int{true: 1}[fault], reason, farthest, turn.Number)
 	return held(n, err)
 }

@@ -22,6 +22,11 @@ func add(t *testing.T, s *store.Store, id, lane int64) {
 	}
 }
 
+// turn is the first one of holder.
+func turn(lane int64, holder string) shop.Turn {
+	return shop.Turn{Lane: lane, Holder: holder, Number: 1}
+}
+
 func claim(t *testing.T, s *store.Store, lane int64, holder string, lease time.Duration) (int64, bool) {
 	t.Helper()
 	u, ok, err := s.ClaimUpdate(t.Context(), turn(lane, holder), lease)

@@ -211,18 +211,11 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 	for i, r := range releases {
 		turns.set(i, r.turn)
 	}
-	given, due := make(map[shop.Turn]bool, len(releases)), make(map[int64]bool)
+	given, due := make(map[int64]bool, len(releases)), make(map[int64]bool)
 	batch.Queue(`
-		DELETE FROM lanes USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS releases (lane, holder, turn)
+		DELETE FROM lanes USING unnest($1::bigint[], $2::text[], $3::bigint[]) WITH ORDINALITY AS releases (lane, holder, turn, nth)
 		WHERE lanes.lane = releases.lane AND lanes.holder = releases.holder AND lanes.turn = releases.turn
-		RETURNING lanes.lane, lanes.holder, lanes.turn`, turns.lanes, turns.holders, turns.numbers).Query(func(rows pgx.Rows) error {
-		var turn shop.Turn
-		_, err := pgx.ForEachRow(rows, []any{&turn.Lane, &turn.Holder, &turn.Number}, func() error {
-			given[turn] = true
-			return nil
-		})
-		return err
-	})
+		RETURNING nth`, turns.lanes, turns.holders, turns.numbers).Query(into(given))
 	batch.Queue(`
 		SELECT DISTINCT releases.lane FROM unnest($1::bigint[]) AS releases (lane)
 		CROSS JOIN LATERAL (
@@ -233,8 +226,8 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 		) firsts
 		WHERE firsts.run_after NOT BETWEEN now() AND now() + $2::interval`, turns.lanes, farthest).Query(func(rows pgx.Rows) error {
 		err := into(due)(rows)
-		for _, r := range releases {
-			r.more = given[r.turn] && due[r.turn.Lane]
+		for i, r := range releases {
+			r.more = given[int64(i+1)] && due[r.turn.Lane]
 		}
 		return err
 	})
@@ -242,27 +235,22 @@ func queueReleases(batch *pgx.Batch, releases []*release) {
 
 // closing is the end of an update.
 type closing struct {
-	id   int64
-	turn int64
-	end
-	closed bool
-	then   *release // nil if the lane is kept
-}
-
-// end is how updates end that end alike.
-type end struct {
-	holder, state, reason string
+	turn          shop.Turn
+	id            int64
+	state, reason string
+	closed        bool
+	then          *release // nil if the lane is kept
 }
 
 // CloseUpdate ends an update as "done", "stale" or "dead"; reason says why, if not
 // done. It returns shop.ErrLaneLost if the turn is over.
 func (s *Store) CloseUpdate(ctx context.Context, turn shop.Turn, id int64, state, reason string) error {
-	return s.close(ctx, &closing{id: id, turn: turn.Number, end: end{turn.Holder, state, reason}})
+	return s.close(ctx, &closing{turn: turn, id: id, state: state, reason: reason})
 }
 
 // CloseLane ends an update as CloseUpdate does and the turn as ReleaseLane does, at once.
 func (s *Store) CloseLane(ctx context.Context, turn shop.Turn, id int64, state, reason string) (more bool, err error) {
-	c := &closing{id: id, turn: turn.Number, end: end{turn.Holder, state, reason}, then: &release{turn: turn}}
+	c := &closing{turn: turn, id: id, state: state, reason: reason, then: &release{turn: turn}}
 	if err := s.close(ctx, c); err != nil {
 		return false, err
 	}
@@ -279,37 +267,55 @@ func (s *Store) close(ctx context.Context, c *closing) error {
 	return nil
 }
 
-// closeUpdates ends those that end alike, which are nearly all, in one statement, and all
-// with one commit. Only of the dead is the body needed any more. The lane's holder is asked for row by row and closed_at instead of
-// state, lest the planner begin with all that is held or waits, which is little most of
-// the time.
+// closeUpdates ends updates and gives lanes back, with one commit.
 func (s *Store) closeUpdates(ctx context.Context, closings []*closing) error {
-	slices.SortFunc(closings, func(a, b *closing) int { return cmp.Compare(a.id, b.id) }) // two processes never wait for each other
-	ids, turns := make(map[end][]int64), make(map[end][]int64)
+	var batch pgx.Batch
+	queueClosings(&batch, closings)
 	var releases []*release
 	for _, c := range closings {
-		ids[c.end], turns[c.end] = append(ids[c.end], c.id), append(turns[c.end], c.turn)
 		if c.then != nil {
 			releases = append(releases, c.then)
 		}
 	}
-	var batch pgx.Batch
-	closed := make(map[end]map[int64]bool, len(ids))
-	for e := range ids {
-		closed[e] = make(map[int64]bool, len(ids[e]))
-		batch.Queue(`
-			UPDATE inbox SET state = $3, error = $4, closed_at = now(), body = CASE WHEN $3 = 'dead' THEN body ELSE '' END
-			WHERE update_id = ANY ($1) AND closed_at IS NULL
-				AND (SELECT holder FROM lanes WHERE lanes.lane = inbox.lane AND turn = ($2::bigint[])[array_position($1, update_id)]) = $5
-			RETURNING update_id`, ids[e], turns[e], e.state, e.reason, e.holder).
-			Query(into(closed[e]))
-	}
 	queueReleases(&batch, releases)
-	err := s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
+	return s.use(ctx, "close updates", func(ctx context.Context, conn *pgxpool.Conn) error {
 		return conn.SendBatch(ctx, &batch).Close()
 	})
-	for _, c := range closings {
-		c.closed = err == nil && closed[c.end][c.id]
+}
+
+// queueClosings locks the lane of each update before it ends it, so the claim of another
+// turn comes either before the end, which then does nothing, or after it. Lanes are locked
+// in their order, so that two processes never wait for each other. Only of the dead is the
+// body needed any more. The updates are named twice, and closed_at is asked for instead of
+// state, lest the planner begin with all that waits, which is little most of the time.
+func queueClosings(batch *pgx.Batch, closings []*closing) {
+	slices.SortFunc(closings, func(a, b *closing) int { return cmp.Compare(a.turn.Lane, b.turn.Lane) })
+	turns, ids := newTurns(len(closings)), make([]int64, len(closings))
+	states, reasons := make([]string, len(closings)), make([]string, len(closings))
+	for i, c := range closings {
+		turns.set(i, c.turn)
+		ids[i], states[i], reasons[i] = c.id, c.state, c.reason
 	}
-	return err
+	batch.Queue(`
+		WITH held AS (
+			SELECT closings.* FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
+				WITH ORDINALITY AS closings (lane, holder, turn, update_id, state, reason, nth)
+			CROSS JOIN LATERAL (
+				SELECT FROM lanes
+				WHERE lanes.lane = closings.lane AND lanes.holder = closings.holder AND lanes.turn = closings.turn
+				FOR UPDATE
+			) locked
+		)
+		UPDATE inbox SET state = held.state, error = held.reason, closed_at = now(),
+			body = CASE WHEN held.state = 'dead' THEN body ELSE '' END
+		FROM held
+		WHERE inbox.update_id = ANY ($4) AND inbox.update_id = held.update_id AND inbox.lane = held.lane AND closed_at IS NULL
+		RETURNING nth`, turns.lanes, turns.holders, turns.numbers, ids, states, reasons).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+			for _, nth := range found {
+				closings[nth-1].closed = true
+			}
+			return err
+		})
 }

@@ -84,8 +84,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // gather says how many commits of each kind are under way at once: deliveries come
 // first, because somebody waits for their answer and their sender counts it. What is about
-// leases is done in time or not at all: done late, it would undo what the same process has
-// done since, as give a lane away that it works again.
+// leases is begun in time or not at all: begun late, a claim would hold a lane that nobody
+// works, and of an end nothing would come.
 func (s *Store) gather() {
 	s.arrivals.do, s.arrivals.atOnce = s.addUpdates, 4
 	s.claims.do, s.claims.atOnce = s.claimUpdates, 1
