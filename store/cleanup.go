@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"sallyport/shop"
 )
 
@@ -14,8 +12,8 @@ import (
 const cleanBatch = 1000
 
 // clean is one part of the clean-up: a statement that is given how long rows are kept and
-// how many it may take, does away with the oldest whose time is over, and returns how
-// many it took. It finds them by an index that holds no row which stays.
+// how many it may take, and does away with the oldest whose time is over. Its command tag
+// counts those it took. It finds them by an index that holds no row which stays.
 type clean struct {
 	op   string
 	keep time.Duration
@@ -25,60 +23,36 @@ type clean struct {
 func cleans(keep shop.Retention) []clean {
 	return []clean{
 		{"remove handled updates", keep.Handled, `
-			WITH gone AS (
-				DELETE FROM inbox WHERE update_id IN (
-					SELECT update_id FROM inbox WHERE state IN ('done', 'stale') AND received_at < now() - $1::interval
-					ORDER BY received_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM inbox WHERE update_id IN (
+				SELECT update_id FROM inbox WHERE state IN ('done', 'stale') AND received_at < now() - $1::interval
+				ORDER BY received_at LIMIT $2)`},
 		{"renumber dead updates", keep.Handled, `
-			WITH renumbered AS (
-				UPDATE inbox SET update_id = -arrival WHERE update_id IN (
-					SELECT update_id FROM inbox WHERE state = 'dead' AND update_id > 0 AND received_at < now() - $1::interval
-					ORDER BY received_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM renumbered`},
+			UPDATE inbox SET update_id = -arrival WHERE update_id IN (
+				SELECT update_id FROM inbox WHERE state = 'dead' AND update_id > 0 AND received_at < now() - $1::interval
+				ORDER BY received_at LIMIT $2)`},
 		{"remove reviewed updates", keep.Reviewed, `
-			WITH gone AS (
-				DELETE FROM inbox WHERE update_id IN (
-					SELECT update_id FROM inbox WHERE state = 'dead' AND reviewed_at < now() - $1::interval
-					ORDER BY reviewed_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM inbox WHERE update_id IN (
+				SELECT update_id FROM inbox WHERE state = 'dead' AND reviewed_at < now() - $1::interval
+				ORDER BY reviewed_at LIMIT $2)`},
 		{"remove dead updates", keep.Unreviewed, `
-			WITH gone AS (
-				DELETE FROM inbox WHERE update_id IN (
-					SELECT update_id FROM inbox WHERE state = 'dead' AND reviewed_at IS NULL AND received_at < now() - $1::interval
-					ORDER BY received_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM inbox WHERE update_id IN (
+				SELECT update_id FROM inbox WHERE state = 'dead' AND reviewed_at IS NULL AND received_at < now() - $1::interval
+				ORDER BY received_at LIMIT $2)`},
 		{"remove reviewed letters", keep.Reviewed, `
-			WITH gone AS (
-				DELETE FROM dead_letters WHERE id IN (
-					SELECT id FROM dead_letters WHERE reviewed_at < now() - $1::interval ORDER BY reviewed_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM dead_letters WHERE id IN (
+				SELECT id FROM dead_letters WHERE reviewed_at < now() - $1::interval ORDER BY reviewed_at LIMIT $2)`},
 		{"remove dead letters", keep.Unreviewed, `
-			WITH gone AS (
-				DELETE FROM dead_letters WHERE id IN (
-					SELECT id FROM dead_letters WHERE reviewed_at IS NULL AND received_at < now() - $1::interval
-					ORDER BY received_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM dead_letters WHERE id IN (
+				SELECT id FROM dead_letters WHERE reviewed_at IS NULL AND received_at < now() - $1::interval
+				ORDER BY received_at LIMIT $2)`},
 		{"empty settled payments", keep.Evidence, `
-			WITH emptied AS (
-				UPDATE payment_events SET raw = '' WHERE id IN (
-					SELECT id FROM payment_events WHERE outcome = 'settled' AND raw <> '' AND received_at < now() - $1::interval
-					ORDER BY received_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM emptied`},
+			UPDATE payment_events SET raw = '' WHERE id IN (
+				SELECT id FROM payment_events WHERE outcome = 'settled' AND raw <> '' AND received_at < now() - $1::interval
+				ORDER BY received_at LIMIT $2)`},
 		{"empty reviewed payments", keep.Evidence, `
-			WITH emptied AS (
-				UPDATE payment_events SET raw = '' WHERE id IN (
-					SELECT id FROM payment_events WHERE outcome = 'flagged' AND raw <> '' AND reviewed_at < now() - $1::interval
-					ORDER BY reviewed_at LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM emptied`},
+			UPDATE payment_events SET raw = '' WHERE id IN (
+				SELECT id FROM payment_events WHERE outcome = 'flagged' AND raw <> '' AND reviewed_at < now() - $1::interval
+				ORDER BY reviewed_at LIMIT $2)`},
 		{"remove unpaid orders", keep.Unpaid, `
 			WITH due AS (
 				SELECT id FROM orders
@@ -87,10 +61,8 @@ func cleans(keep shop.Retention) []clean {
 				ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
 			), demands AS (
 				DELETE FROM invoices WHERE order_id IN (SELECT id FROM due)
-			), gone AS (
-				DELETE FROM orders WHERE id IN (SELECT id FROM due)
 			)
-			SELECT count(*) FROM due`},
+			DELETE FROM orders WHERE id IN (SELECT id FROM due)`},
 		{"remove silent customers", keep.Silent, `
 			WITH due AS (
 				SELECT id FROM users WHERE looked_at < now() - $1::interval
@@ -111,19 +83,13 @@ func cleans(keep shop.Retention) []clean {
 			), gone AS (
 				DELETE FROM users WHERE id IN (SELECT id FROM silent)
 			)
-			SELECT count(*) FROM due`},
+			SELECT FROM due`},
 		{"drop old leases", time.Hour, `
-			WITH gone AS (
-				DELETE FROM lanes WHERE lane IN (
-					SELECT lane FROM lanes WHERE leased_until NOT BETWEEN now() - $1::interval AND now() + $1::interval LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM lanes WHERE lane IN (
+				SELECT lane FROM lanes WHERE leased_until NOT BETWEEN now() - $1::interval AND now() + $1::interval LIMIT $2)`},
 		{"drop old pauses", 0, `
-			WITH gone AS (
-				DELETE FROM left_alone WHERE user_id IN (
-					SELECT user_id FROM left_alone WHERE alone_until < now() - $1::interval LIMIT $2)
-				RETURNING 1)
-			SELECT count(*) FROM gone`},
+			DELETE FROM left_alone WHERE user_id IN (
+				SELECT user_id FROM left_alone WHERE alone_until < now() - $1::interval LIMIT $2)`},
 	}
 }
 
@@ -139,10 +105,7 @@ func (s *Store) CleanUp(ctx context.Context, keep shop.Retention) error {
 
 func (s *Store) clean(ctx context.Context, c clean) error {
 	for {
-		var taken int
-		err := s.use(ctx, c.op, func(ctx context.Context, conn *pgxpool.Conn) error {
-			return conn.QueryRow(ctx, c.sql, c.keep, cleanBatch).Scan(&taken)
-		})
+		taken, err := s.exec(ctx, c.op, c.sql, c.keep, cleanBatch)
 		if err != nil || taken < cleanBatch {
 			return err
 		}

@@ -136,6 +136,30 @@ func TestEachThingGoesWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
+// More is due than one statement takes, and of customers the first thousand stay.
+func TestTheCleanUpGoesOnUntilNothingIsDue(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	for _, sql := range []string{
+		`INSERT INTO inbox (update_id, lane, kind, body, state, closed_at, received_at)
+			SELECT n, n, 'message', '', 'done', now(), now() - interval '4 days' FROM generate_series(1, $1::int) n`,
+		`INSERT INTO users (id, language, looked_at) SELECT n, 'en', now() - interval '92 days' FROM generate_series(1, $1::int) n`,
+		`INSERT INTO subscriptions (user_id, plan, status, expires_at) SELECT n, 'basic', 'active', now() FROM generate_series(1, $1::int) n`,
+		`INSERT INTO users (id, language, looked_at) SELECT 10000 + n, 'en', now() - interval '91 days' FROM generate_series(1, $1::int) n`,
+		`INSERT INTO orders (id, user_id, plan, period_id, period_seconds, price_minor, currency, status, created_at, expires_at)
+			SELECT gen_random_uuid(), n, 'basic', '30d', 1, 1, 'RUB', 'expired', now() - interval '31 days', now() FROM generate_series(1, $1::int) n`,
+	} {
+		must(t, s, sql, 1001)
+	}
+	cleanUp(t, s)
+	if n := count(t, s, `SELECT (SELECT count(*) FROM inbox) + (SELECT count(*) FROM orders) + (SELECT count(*) FROM users WHERE id > 10000)`); n != 0 {
+		t.Errorf("%d rows whose time is over are still there", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM users`); n != 1001 {
+		t.Errorf("%d of 1001 customers with access are there", n)
+	}
+}
+
 // What stays for ever, or for long, costs the clean-up nothing.
 func TestTheCleanUpReadsNothingThatStays(t *testing.T) {
 	t.Parallel()
