@@ -60,7 +60,8 @@ const (
 	lease = 12 * time.Second
 	// turnLength is how many updates of a lane are handled before others get their turn.
 	turnLength = 16
-	// sweepEvery is how often lanes that nobody works are looked for.
+	// sweepEvery is how often lanes that nobody works are looked for; half as often while
+	// there are none.
 	sweepEvery = 500 * time.Millisecond
 	// sweepBatch bounds how many of them are taken at a time.
 	sweepBatch = 500
@@ -164,11 +165,16 @@ func (l *Lanes) Run(ctx context.Context) error {
 func (l *Lanes) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	swept := false // a moment ago, and there was nothing
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if swept {
+				swept = false
+				continue
+			}
 		case <-l.cfg.Recovered:
 			if err := l.cfg.Inbox.HastenUpdates(ctx, maxPause); err != nil {
 				l.cfg.Logger.Warn("updates not hastened", zap.NamedError("err", err)) // they are tried in their time
@@ -178,6 +184,7 @@ func (l *Lanes) sweep(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			l.cfg.Logger.Warn("inbox not swept", zap.NamedError("err", err))
 		}
+		swept = err == nil && len(urgent)+len(others) == 0
 		for _, lane := range urgent {
 			l.Wake(lane, true)
 		}

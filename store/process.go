@@ -36,6 +36,8 @@ type Life struct {
 	Due    bool  // something has run out and is not held
 	Latest bool  // the webhook that it wants is that of the one that began last
 	Keeps  bool  // it is the eldest of those that want that one
+
+	Secrets [][32]byte // digests of the webhook secrets that are good: the present ones, and those before for an hour
 }
 
 // Beat says that a process is alive, and hands back what processes that have not said
@@ -66,6 +68,7 @@ func (s *Store) Beat(ctx context.Context, sign Sign, deadAfter time.Duration) (l
 				sign.Holder, sign.Clock, sign.Age, sign.Webhook[:])
 		}
 		l.queueSight(&batch, sign, deadAfter)
+		l.queueSecrets(&batch)
 		return conn.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {

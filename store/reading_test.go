@@ -54,10 +54,6 @@ var hot = []reading{
 	{what: "bury a letter", do: func(ctx context.Context, s *store.Store, n int64) error {
 		return s.BuryLetter(ctx, "test", "odd", fmt.Append(nil, n))
 	}},
-	{what: "read the secrets", do: func(ctx context.Context, s *store.Store, _ int64) error {
-		_, err := s.Secrets(ctx, time.Minute)
-		return err
-	}},
 	{what: "a customer", do: func(ctx context.Context, s *store.Store, n int64) error {
 		id := shop.UserID(n)
 		if _, err := enter(ctx, s, id); err != nil {

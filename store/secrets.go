@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -28,16 +29,18 @@ func (s *Store) SupersedeSecrets(ctx context.Context, digest [32]byte) error {
 	return err
 }
 
-// Secrets returns the digests of the webhook secrets that are good: the present
-// ones, and those superseded for less than grace.
-func (s *Store) Secrets(ctx context.Context, grace time.Duration) (digests [][32]byte, err error) {
-	err = s.use(ctx, "read secrets", func(ctx context.Context, conn *pgxpool.Conn) error {
-		found, err := column[[]byte](ctx, conn, `
-			SELECT digest FROM webhook_secrets WHERE superseded_at IS NULL OR superseded_at > now() - $1::interval`, grace)
-		for _, digest := range found {
-			digests = append(digests, [32]byte(digest))
-		}
-		return err
-	})
-	return digests, err
+// secretGrace is how long a secret that was superseded is still taken.
+const secretGrace = time.Hour
+
+// queueSecrets reads the digests of the secrets that are good.
+func (l *Life) queueSecrets(batch *pgx.Batch) {
+	batch.Queue(`
+		SELECT digest FROM webhook_secrets WHERE superseded_at IS NULL OR superseded_at > now() - $1::interval`, secretGrace).
+		Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+			for _, digest := range found {
+				l.Secrets = append(l.Secrets, [32]byte(digest))
+			}
+			return err
+		})
 }

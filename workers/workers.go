@@ -60,10 +60,10 @@ type Workers struct {
 const (
 	// fetchAnyway is how often a queue is asked for jobs of which nobody has told: a sign
 	// of life tells of all that are due, every second.
-	fetchAnyway = 5 * time.Second
+	fetchAnyway = 15 * time.Second
 	// fetchSoon is the same for what customers wait for, which should not wait long even
 	// while the connection that tells is broken.
-	fetchSoon = 3 * time.Second
+	fetchSoon = 5 * time.Second
 )
 
 // awaited returns the queues of what customers wait for.

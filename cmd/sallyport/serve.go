@@ -100,7 +100,7 @@ func (p *program) run(ctx context.Context, hangups <-chan os.Signal) error {
 		return p.workUntil(ctx)
 	})
 	g.Go(func() error { p.keepCertificate(ctx, up); return nil })
-	for _, do := range []func(context.Context){p.hearSecrets, p.keepIntroduced, p.listen, p.tryWays, p.watch.Run, p.keepHeartbeat} {
+	for _, do := range []func(context.Context){p.keepIntroduced, p.listen, p.tryWays, p.watch.Run, p.keepHeartbeat} {
 		g.Go(func() error { do(ctx); return nil })
 	}
 	g.Go(func() error { p.keepOperator(ctx); return nil })
@@ -281,6 +281,7 @@ func (p *program) among(l store.Life) {
 	p.eldest.Store(l.Eldest)
 	p.latest.Store(l.Latest)
 	p.keeps.Store(l.Keeps)
+	p.edge.Accept(l.Secrets)
 	p.sender.Share(l.Alive)
 }
 

@@ -19,13 +19,9 @@ import (
 )
 
 const (
-	// hearEvery is how often a process asks which secrets are good.
-	hearEvery = time.Second
 	// spread is how long a new webhook and its secret are given to become known to every
 	// process before Telegram is told.
 	spread = 3 * time.Second
-	// secretGrace is how long the secret before is still taken.
-	secretGrace = time.Hour
 	// introduceEvery is how often it is looked at whether the bot presents itself as it should.
 	introduceEvery = time.Hour
 )
@@ -109,23 +105,6 @@ func (p *program) holdWebhook(ctx context.Context) {
 	p.untilDone(ctx, "set webhook", p.keeper.Set)
 	p.untilDone(ctx, "supersede secrets", func(ctx context.Context) error { return p.work.SupersedeSecrets(ctx, digest) })
 	p.keeper.Run(ctx)
-}
-
-// hearSecrets has the edge take what Telegram sends with any secret that is good,
-// until ctx ends.
-func (p *program) hearSecrets(ctx context.Context) {
-	tick := time.NewTicker(hearEvery)
-	defer tick.Stop()
-	for {
-		if digests, err := p.deliveries.Secrets(ctx, secretGrace); err == nil { // otherwise those known stay
-			p.edge.Accept(digests)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // keepIntroduced tells Telegram how the bot presents itself, now and again.
