@@ -41,8 +41,18 @@ func (ledger) Do(ctx context.Context, _ string, do func(context.Context, shop.Tx
 	return do(ctx, page{})
 }
 
-// page is a transaction that places an order, and has nothing else.
+// page is a transaction that places an order or keeps a payment for an operator, which
+// gives nothing, and has nothing else.
 type page struct{ shop.Tx }
+
+func (page) LockOrderOf(context.Context, shop.PaymentEvent) (shop.Order, error) {
+	return shop.Order{}, shop.ErrUnknownOrder
+}
+
+func (page) AddFlagged(context.Context, shop.PaymentEvent, shop.OrderID, error) (bool, error) {
+	return true, nil
+}
+func (page) Post(context.Context, shop.Posting) error { return nil }
 
 func (page) LockUser(_ context.Context, id shop.UserID) (shop.User, error) {
 	return shop.User{ID: id}, nil
@@ -84,11 +94,6 @@ func (ledger) Enqueue(_ context.Context, jobs ...shop.Job) error {
 		}
 	}
 	return nil
-}
-
-// Flag keeps a payment for an operator, which gives nothing.
-func (ledger) Flag(context.Context, shop.PaymentEvent, error) (shop.Outcome, error) {
-	return shop.Flagged, nil
 }
 
 func (ledger) Dialog(context.Context, shop.UserID) (int64, string, error)   { return 0, "", nil }

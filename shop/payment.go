@@ -52,36 +52,8 @@ const (
 	Flagged   Outcome = "flagged"   // kept for an operator; no access was given
 )
 
-// Settlement is everything that a payment changes, decided by the rules and
-// stored as one transaction.
-type Settlement struct {
-	Order        Order
-	Subscription Subscription
-	Posting      Posting
-	Jobs         []Job
-}
-
-// Settle returns what the payment of this order changes.
-func (o Order) Settle(e PaymentEvent, sub Subscription, now time.Time) Settlement {
-	o.Status, o.PaidAt = OrderPaid, now
-	return Settlement{
-		Order:        o,
-		Subscription: sub.Extend(o.Plan, o.Period, now),
-		Posting:      saleOf(o, e),
-		Jobs:         []Job{ConvergeUser{UserID: o.UserID}},
-	}
-}
-
 // Payments is what the shop asks of the storage about money that came in.
 type Payments interface {
-	// Settle stores the event and, if check returns nil for the locked order,
-	// everything that decide returns, in one transaction. One pair of provider
-	// and external id settles at most once, whatever is repeated or concurrent.
-	Settle(ctx context.Context, e PaymentEvent, check func(Order) error,
-		decide func(Order, Subscription) Settlement) (Outcome, error)
-	// Flag keeps the event for an operator and gives nothing; the same event for the
-	// same reason again is a Duplicate. ErrUnsettled is a reason until it is settled.
-	Flag(ctx context.Context, e PaymentEvent, reason error) (Outcome, error)
 	// Unsettled returns those of the external ids that no settled event bears.
 	Unsettled(ctx context.Context, provider Provider, externalIDs []string) ([]string, error)
 	// Unflagged returns those of the external ids that no event bears which is flagged
@@ -94,17 +66,36 @@ type Payments interface {
 	Kept(ctx context.Context, limit int) ([]PaymentEvent, error)
 }
 
+// PaymentTx is what a transaction does with money that came in.
+type PaymentTx interface {
+	// LockOrderOf returns the order that the event pays, locked: the one that we gave the
+	// provider to know it by, or the one that its invoice was made for; or ErrUnknownOrder.
+	LockOrderOf(ctx context.Context, e PaymentEvent) (Order, error)
+	// IsSettled says whether the payment was settled before.
+	IsSettled(ctx context.Context, e PaymentEvent) (bool, error)
+	// AddSettled stores an event that settles the order, and that a fault of ours keeps it
+	// from that no more. One pair of provider and external id settles at most once.
+	AddSettled(ctx context.Context, e PaymentEvent, id OrderID) error
+	// AddFlagged keeps an event for an operator, of the order if it is not zero; fresh is
+	// false if it was flagged for the same reason before.
+	AddFlagged(ctx context.Context, e PaymentEvent, id OrderID, reason error) (fresh bool, err error)
+	// PayOrder stores that the order is paid, or returns ErrOrderPaid if it was.
+	PayOrder(ctx context.Context, o Order) error
+	// Post writes a posting, unless there is one of the same kind and reference.
+	Post(ctx context.Context, p Posting) error
+	// Release books the other way round what was booked of the payment while it fitted no order.
+	Release(ctx context.Context, e PaymentEvent) error
+}
+
 // Settle is the one path by which money becomes access. A nil error promises that
 // the event is stored: settled, known before, or flagged for an operator. One that a fault
 // of ours keeps from being settled is flagged, too, lest its sender repeat it in vain, and
 // tried again by each sweep.
 func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
-	check := func(o Order) error { return o.CheckPayment(e, s.assets) }
-	decide := func(o Order, sub Subscription) Settlement { return o.Settle(e, sub, s.now()) }
-	outcome, fault := s.store.Settle(ctx, e, check, decide)
+	outcome, fault := s.settle(ctx, e)
 	err := fault
 	if isOurs(fault) {
-		if outcome, err = s.store.Flag(ctx, e, ErrUnsettled); err != nil {
+		if outcome, err = s.keep(ctx, e, ErrUnsettled); err != nil {
 			err = errors.Join(fault, err)
 		}
 	}
@@ -113,6 +104,92 @@ func (s *Shop) Settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	}
 	s.settled(e, outcome, fault)
 	return outcome, nil
+}
+
+// settle stores the event, and all that follows from it if it is what its order asks for.
+func (s *Shop) settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
+	return do(ctx, s.store, "settle", func(ctx context.Context, tx Tx) (Outcome, error) {
+		order, err := tx.LockOrderOf(ctx, e)
+		if err == nil {
+			settled, readErr := tx.IsSettled(ctx, e)
+			if settled || readErr != nil {
+				return Duplicate, readErr
+			}
+			err = order.CheckPayment(e, s.assets)
+		}
+		switch {
+		case isRule(err):
+			return flag(ctx, tx, e, order.ID, err)
+		case err != nil:
+			return "", err
+		}
+		return Settled, s.pay(ctx, tx, order, e)
+	})
+}
+
+// pay makes a payment of its order: an event, a paid order, a longer subscription, a
+// posting, and the jobs that follow.
+func (s *Shop) pay(ctx context.Context, tx Tx, o Order, e PaymentEvent) error {
+	if err := tx.AddSettled(ctx, e, o.ID); err != nil {
+		return err
+	}
+	sub, err := tx.LockSubscription(ctx, o.UserID)
+	if err != nil {
+		return err
+	}
+	now := s.now()
+	o.Status, o.PaidAt = OrderPaid, now
+	if err := tx.PayOrder(ctx, o); err != nil {
+		return err
+	}
+	if err := tx.SaveSubscriptions(ctx, sub.Extend(o.Plan, o.Period, now)); err != nil {
+		return err
+	}
+	if err := tx.Release(ctx, e); err != nil {
+		return err
+	}
+	if err := tx.Post(ctx, saleOf(o, e)); err != nil {
+		return err
+	}
+	return tx.Enqueue(ctx, ConvergeUser{UserID: o.UserID})
+}
+
+// flag keeps an event that breaks a rule, and books the money; the same one again is a
+// duplicate.
+func flag(ctx context.Context, tx Tx, e PaymentEvent, id OrderID, rule error) (Outcome, error) {
+	fresh, err := tx.AddFlagged(ctx, e, id, rule)
+	if err != nil {
+		return "", err
+	}
+	if !fresh {
+		return Duplicate, nil
+	}
+	if posting, moves := e.Suspend(rule); moves {
+		return Flagged, tx.Post(ctx, posting)
+	}
+	return Flagged, nil
+}
+
+// keep keeps an event for an operator and gives nothing; the same one for the same reason
+// again is a Duplicate. ErrUnsettled is a reason until it is settled.
+func (s *Shop) keep(ctx context.Context, e PaymentEvent, reason error) (Outcome, error) {
+	return do(ctx, s.store, "flag", func(ctx context.Context, tx Tx) (Outcome, error) {
+		order, err := tx.LockOrderOf(ctx, e)
+		if err != nil && !isRule(err) {
+			return "", err
+		}
+		return flag(ctx, tx, e, order.ID, reason)
+	})
+}
+
+// isRule says whether err is a rule that a payment breaks, not a fault.
+func isRule(err error) bool {
+	switch KindOf(err) {
+	case KindInvalid, KindNotFound, KindConflict, KindForbidden:
+		return err != nil
+	default:
+		return false
+	}
 }
 
 // isOurs says whether err is a fault that does not go away by trying again.
@@ -124,7 +201,7 @@ func isOurs(err error) bool {
 // Refunded keeps a provider's word that a payment was given back. What it bought
 // stays as it is: an operator decides. A nil error promises that the event is stored.
 func (s *Shop) Refunded(ctx context.Context, e PaymentEvent) (Outcome, error) {
-	outcome, err := s.store.Flag(ctx, e, ErrRefunded)
+	outcome, err := s.keep(ctx, e, ErrRefunded)
 	if err != nil {
 		return "", fmt.Errorf("refund %s %s: %w", e.Provider, e.ExternalID, err)
 	}

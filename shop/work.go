@@ -16,6 +16,7 @@ type Work interface {
 type Tx interface {
 	UserTx
 	OrderTx
+	PaymentTx
 	SubscriptionTx
 	// Enqueue stores jobs that follow from what is stored.
 	Enqueue(ctx context.Context, jobs ...Job) error

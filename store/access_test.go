@@ -54,10 +54,13 @@ func TestAnAccessTwiceIsAFaultOfOurs(t *testing.T) {
 	assertBought(t, s, 1000, "a000007")
 	o := placedFor(t, s, 1001, shop.CryptoBot)
 	number(t, s, 7)
-	if outcome, err := settle(t, s, paymentOf(o)); shop.KindOf(err) != shop.KindInternal {
-		t.Errorf("%q, %s %v", outcome, shop.KindOf(err), err)
+	if outcome, err := settle(t, s, paymentOf(o)); outcome != shop.Flagged || err != nil {
+		t.Errorf("%q, %v", outcome, err)
 	}
-	assertEvents(t, s, o, 0, 0)
+	assertEvents(t, s, o, 0, 1)
+	if n := count(t, s, `SELECT count(*) FROM payment_events WHERE reason = 'unsettled' AND reviewed_at IS NULL`); n != 1 {
+		t.Errorf("%d are kept until they can be settled", n)
+	}
 	if outcome, err := settle(t, s, paymentOf(o)); outcome != shop.Settled || err != nil { // the next number is free
 		t.Errorf("%s, %v", outcome, err)
 	}

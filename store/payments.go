@@ -12,62 +12,14 @@ import (
 	"sallyport/shop"
 )
 
-// Settle stores the event and, if check returns nil for the locked order,
-// everything that decide returns, in one transaction.
-func (s *Store) Settle(ctx context.Context, e shop.PaymentEvent, check func(shop.Order) error,
-	decide func(shop.Order, shop.Subscription) shop.Settlement,
-) (outcome shop.Outcome, err error) {
-	var posted shop.Posting
-	err = s.tx(ctx, "settle", func(ctx context.Context, tx pgx.Tx) error {
-		order, err := lockOrderOf(ctx, tx, e)
-		if err == nil {
-			err = checkUnsettled(ctx, tx, e, order, check)
-		}
-		switch {
-		case errors.Is(err, errSettled):
-			outcome = shop.Duplicate
-			return nil
-		case isRule(err):
-			outcome, posted, err = flag(ctx, tx, e, order, err)
-			return err
-		case err != nil:
-			return err
-		}
-		outcome = shop.Settled
-		settlement, err := s.settle(ctx, tx, e, order, decide)
-		posted = settlement.Posting
-		return err
-	})
-	if err != nil {
-		return outcome, err
-	}
-	s.books.posted(posted)
-	if outcome == shop.Settled {
-		s.books.reached(orderPaid, 1)
-	}
-	return outcome, nil
-}
-
-var errSettled = errors.New("settled before")
-
-// isRule says whether err is a rule that the payment breaks, not a fault.
-func isRule(err error) bool {
-	switch shop.KindOf(err) {
-	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
-		return true
-	default:
-		return false
-	}
-}
-
-// lockOrderOf returns the order that the event pays, locked: the one that we gave
+// LockOrderOf returns the order that the event pays, locked: the one that we gave
 // the provider to know it by, or the one that its invoice was made for.
-func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Order, error) {
+func (w *work) LockOrderOf(ctx context.Context, e shop.PaymentEvent) (shop.Order, error) {
 	id, err := shop.ParseOrderID(e.OrderRef)
 	if err != nil {
 		id = shop.OrderID{}
 	}
-	row, err := one[orderRow](ctx, tx, shop.ErrUnknownOrder, `
+	row, err := one[orderRow](ctx, w, shop.ErrUnknownOrder, `
 		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
 		FROM orders
 		WHERE id = coalesce((SELECT id FROM orders WHERE id = $1), (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3))
@@ -75,36 +27,12 @@ func lockOrderOf(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) (shop.Orde
 	return row.order(), err
 }
 
-func checkUnsettled(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, check func(shop.Order) error) error {
-	var settled bool
-	err := tx.QueryRow(ctx, `
+// IsSettled says whether the payment was settled before.
+func (w *work) IsSettled(ctx context.Context, e shop.PaymentEvent) (settled bool, err error) {
+	err = w.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM payment_events WHERE provider = $1 AND external_id = $2 AND outcome = 'settled')`,
 		e.Provider, e.ExternalID).Scan(&settled)
-	switch {
-	case err != nil:
-		return err
-	case settled:
-		return errSettled
-	}
-	return check(o)
-}
-
-// Flag keeps the event for an operator and gives nothing; the same event for the
-// same reason again is a duplicate.
-func (s *Store) Flag(ctx context.Context, e shop.PaymentEvent, reason error) (outcome shop.Outcome, err error) {
-	var posted shop.Posting
-	err = s.tx(ctx, "flag", func(ctx context.Context, tx pgx.Tx) error {
-		order, err := lockOrderOf(ctx, tx, e)
-		if err != nil && !isRule(err) {
-			return err
-		}
-		outcome, posted, err = flag(ctx, tx, e, order, reason)
-		return err
-	})
-	if err == nil {
-		s.books.posted(posted)
-	}
-	return outcome, err
+	return settled, err
 }
 
 // SaveSweep remembers that a sweep which began then read all of the provider's list.
@@ -147,102 +75,79 @@ func reasonOf(rule error) string {
 	return "refused"
 }
 
-// flag keeps an event that breaks a rule, and books the money; the same one again is a
-// duplicate.
-func flag(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, rule error) (shop.Outcome, shop.Posting, error) {
-	var order *uuid.UUID
-	if o.ID != (shop.OrderID{}) {
-		order = &o.ID.UUID
+// AddSettled stores an event that settles the order, and that a fault of ours keeps it from
+// that no more.
+func (w *work) AddSettled(ctx context.Context, e shop.PaymentEvent, id shop.OrderID) error {
+	w.reached(orderPaid, 1)
+	if _, err := w.addEvent(ctx, e, id, shop.Settled, ""); err != nil {
+		return err
 	}
-	fresh, err := insertEvent(ctx, tx, e, order, shop.Flagged, reasonOf(rule))
-	if err != nil {
-		return shop.Flagged, shop.Posting{}, err
-	}
-	if !fresh {
-		return shop.Duplicate, shop.Posting{}, nil
-	}
-	posting, moves := e.Suspend(rule)
-	if !moves {
-		return shop.Flagged, shop.Posting{}, nil
-	}
-	return shop.Flagged, posting, post(ctx, tx, posting)
+	_, err := w.Exec(ctx, `
+		UPDATE payment_events SET reviewed_at = now()
+		WHERE provider = $1 AND external_id = $2 AND outcome = 'flagged' AND reason = 'unsettled' AND reviewed_at IS NULL`,
+		e.Provider, e.ExternalID)
+	return err
 }
 
-func insertEvent(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, order *uuid.UUID, outcome shop.Outcome, reason string) (fresh bool, err error) {
+// AddFlagged keeps an event for an operator; fresh is false if it was flagged for the same
+// reason before.
+func (w *work) AddFlagged(ctx context.Context, e shop.PaymentEvent, id shop.OrderID, reason error) (fresh bool, err error) {
+	return w.addEvent(ctx, e, id, shop.Flagged, reasonOf(reason))
+}
+
+func (w *work) addEvent(ctx context.Context, e shop.PaymentEvent, id shop.OrderID, outcome shop.Outcome, reason string) (fresh bool, err error) {
 	onConflict := ``
 	if outcome == shop.Flagged {
 		onConflict = ` ON CONFLICT (provider, external_id, reason) WHERE outcome = 'flagged' DO NOTHING`
 	}
-	tag, err := tx.Exec(ctx, `
+	tag, err := w.Exec(ctx, `
 		INSERT INTO payment_events (provider, external_id, order_id, outcome, reason, invoiced_minor, currency,
 			paid_asset, paid_amount, fee_asset, fee_amount, paid_at, raw)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`+onConflict,
-		e.Provider, e.ExternalID, order, outcome, reason, e.Invoiced.Minor, e.Invoiced.Currency,
+		e.Provider, e.ExternalID, orNull(id), outcome, reason, e.Invoiced.Minor, e.Invoiced.Currency,
 		e.PaidAsset, e.PaidAmount, e.FeeAsset, e.FeeAmount, nullable(e.PaidAt), e.Raw)
 	return tag.RowsAffected() == 1, err
 }
 
-// settle stores the settled event and all that follows from it.
-func (s *Store) settle(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent, o shop.Order, decide func(shop.Order, shop.Subscription) shop.Settlement) (shop.Settlement, error) {
-	if _, err := insertEvent(ctx, tx, e, &o.ID.UUID, shop.Settled, ""); err != nil {
-		return shop.Settlement{}, err
+// orNull turns the zero id into NULL.
+func orNull(id shop.OrderID) *uuid.UUID {
+	if id == (shop.OrderID{}) {
+		return nil
 	}
-	if _, err := tx.Exec(ctx, `
-		UPDATE payment_events SET reviewed_at = now()
-		WHERE provider = $1 AND external_id = $2 AND outcome = 'flagged' AND reason = 'unsettled' AND reviewed_at IS NULL`,
-		e.Provider, e.ExternalID); err != nil {
-		return shop.Settlement{}, err
-	}
-	sub, err := lockSubscription(ctx, tx, o.UserID)
-	if err != nil {
-		return shop.Settlement{}, err
-	}
-	settlement := decide(o, sub)
-	tag, err := tx.Exec(ctx, `
-		UPDATE orders SET status = $2, paid_at = $3 WHERE id = $1 AND status <> 'paid'`,
-		o.ID.UUID, settlement.Order.Status, settlement.Order.PaidAt)
-	if err != nil {
-		return settlement, err
-	}
-	if tag.RowsAffected() != 1 {
-		return settlement, shop.ErrOrderPaid
-	}
-	if err := saveSubscriptions(ctx, tx, settlement.Subscription); err != nil {
-		return settlement, err
-	}
-	if err := unsuspend(ctx, tx, e); err != nil {
-		return settlement, err
-	}
-	if err := post(ctx, tx, settlement.Posting); err != nil {
-		return settlement, err
-	}
-	return settlement, s.enqueue(ctx, tx, settlement.Jobs)
+	return &id.UUID
 }
 
-// post writes one transaction of the ledger. Money that fits no order comes once, for
-// however many reasons it is flagged.
-func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
-	var order *uuid.UUID
-	if p.OrderID != (shop.OrderID{}) {
-		order = &p.OrderID.UUID
+// PayOrder stores that the order is paid, or returns ErrOrderPaid if it was.
+func (w *work) PayOrder(ctx context.Context, o shop.Order) error {
+	tag, err := w.Exec(ctx, `
+		UPDATE orders SET status = $2, paid_at = $3 WHERE id = $1 AND status <> 'paid'`, o.ID.UUID, o.Status, o.PaidAt)
+	if err == nil && tag.RowsAffected() != 1 {
+		return shop.ErrOrderPaid
 	}
+	return err
+}
+
+// Post writes a posting, unless there is one of the same kind and reference: money that
+// fits no order comes once, for however many reasons it is flagged.
+func (w *work) Post(ctx context.Context, p shop.Posting) error {
 	var reference *string
 	if p.Reference != "" {
 		reference = &p.Reference
 	}
 	var id int64
-	err := tx.QueryRow(ctx, `
+	err := w.QueryRow(ctx, `
 		INSERT INTO ledger_postings (kind, order_id, reference) VALUES ($1, $2, $3)
 		ON CONFLICT (kind, reference) WHERE reference IS NOT NULL DO NOTHING
-		RETURNING id`, p.Kind, order, reference).Scan(&id)
+		RETURNING id`, p.Kind, orNull(p.OrderID), reference).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	w.count = append(w.count, func(b books) { b.posted(p) })
 	for _, entry := range p.Entries {
-		_, err := tx.Exec(ctx, `
+		_, err := w.Exec(ctx, `
 			INSERT INTO ledger_entries (posting_id, account, minor, currency) VALUES ($1, $2, $3, $4)`,
 			id, entry.Account, entry.Amount.Minor, entry.Amount.Currency)
 		if err != nil {
@@ -252,10 +157,9 @@ func post(ctx context.Context, tx pgx.Tx, p shop.Posting) error {
 	return nil
 }
 
-// unsuspend books the other way round what was booked of the payment before it was known to
-// fit its order.
-func unsuspend(ctx context.Context, tx pgx.Tx, e shop.PaymentEvent) error {
-	_, err := tx.Exec(ctx, `
+// Release books the other way round what was booked of the payment while it fitted no order.
+func (w *work) Release(ctx context.Context, e shop.PaymentEvent) error {
+	_, err := w.Exec(ctx, `
 		WITH suspended AS (
 			SELECT id, reference FROM ledger_postings WHERE kind = $1 AND reference = $2
 		), released AS (

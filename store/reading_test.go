@@ -139,7 +139,7 @@ var hot = []reading{
 		if _, err := settleNow(ctx, s, e); err != nil {
 			return err
 		}
-		_, err := s.Flag(ctx, e, shop.ErrRefunded)
+		_, err := shopOf(s).Refunded(ctx, e)
 		return err
 	}},
 	{what: "queue jobs", do: func(ctx context.Context, s *store.Store, n int64) error {
@@ -521,9 +521,7 @@ func invoice(ctx context.Context, s *store.Store, o shop.Order, id string) error
 
 // settleNow settles the payment by the shop's own rules.
 func settleNow(ctx context.Context, s *store.Store, e shop.PaymentEvent) (shop.Outcome, error) {
-	return s.Settle(ctx, e,
-		func(o shop.Order) error { return o.CheckPayment(e, []string{"USDT"}) },
-		func(o shop.Order, sub shop.Subscription) shop.Settlement { return o.Settle(e, sub, time.Now().UTC()) })
+	return shopOf(s).Settle(ctx, e)
 }
 
 // A row that is left out for any conflict hides the one that nobody thought of.

@@ -133,7 +133,7 @@ func TestFlagKeepsOnceAndStaysApartFromWhatIsSettled(t *testing.T) {
 	o := placedBy(t, s, shop.Stars)
 	flag := func(want shop.Outcome) {
 		t.Helper()
-		if outcome, err := s.Flag(t.Context(), starsFor(o), shop.ErrRefunded); outcome != want || err != nil {
+		if outcome, err := shopOf(s).Refunded(t.Context(), starsFor(o)); outcome != want || err != nil {
 			t.Errorf("%s, %v", outcome, err)
 		}
 	}

@@ -69,22 +69,23 @@ func subscriptions(ctx context.Context, q querier, sql string, args ...any) ([]s
 	})
 }
 
-// lockSubscription returns the user's subscription, created if absent, locked
-// until the transaction ends.
-func lockSubscription(ctx context.Context, tx pgx.Tx, id shop.UserID) (shop.Subscription, error) {
-	_, err := tx.Exec(ctx, `INSERT INTO subscriptions (user_id) SELECT $1
+// LockSubscription returns the user's subscription, locked; one that is stored as new if
+// they have bought nothing yet.
+func (w *work) LockSubscription(ctx context.Context, id shop.UserID) (shop.Subscription, error) {
+	_, err := w.Exec(ctx, `INSERT INTO subscriptions (user_id) SELECT $1
 		WHERE NOT EXISTS (SELECT FROM subscriptions WHERE user_id = $1) ON CONFLICT (user_id) DO NOTHING`, id)
 	if err != nil {
 		return shop.Subscription{}, err
 	}
-	row, err := one[subscriptionRow](ctx, tx, shop.ErrNotFound, `
+	row, err := one[subscriptionRow](ctx, w, shop.ErrNotFound, `
 		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 		FROM subscriptions WHERE user_id = $1
 		FOR UPDATE`, id)
 	return row.subscription(), err
 }
 
-func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription) error {
+// SaveSubscriptions stores what was made of subscriptions that are locked.
+func (w *work) SaveSubscriptions(ctx context.Context, subs ...shop.Subscription) error {
 	users, plans, states := make([]shop.UserID, len(subs)), make([]shop.PlanID, len(subs)), make([]shop.SubscriptionStatus, len(subs))
 	expiring, waiting := make([]*time.Time, len(subs)), make([]*time.Time, len(subs))
 	told, renewals := make([]bool, len(subs)), make([]bool, len(subs))
@@ -92,7 +93,7 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription
 		users[i], plans[i], states[i] = sub.UserID, sub.Plan, sub.Status
 		expiring[i], waiting[i], told[i], renewals[i] = nullable(sub.ExpiresAt), nullable(sub.WaitingSince), sub.DelayTold, sub.Renewal
 	}
-	_, err := tx.Exec(ctx, `
+	_, err := w.Exec(ctx, `
 		UPDATE subscriptions
 		SET plan = saved.plan, status = saved.status, expires_at = saved.expires_at,
 			waiting_since = saved.waiting_since, delay_told = saved.delay_told, renewal = saved.renewal, updated_at = now()
@@ -102,23 +103,12 @@ func saveSubscriptions(ctx context.Context, tx pgx.Tx, subs ...shop.Subscription
 	return err
 }
 
-// LockSubscription returns the user's subscription, locked; one that is stored as new if
-// they have bought nothing yet.
-func (w *work) LockSubscription(ctx context.Context, id shop.UserID) (shop.Subscription, error) {
-	return lockSubscription(ctx, w, id)
-}
-
 // LockSubscriptions returns those that these users have, locked.
 func (w *work) LockSubscriptions(ctx context.Context, ids []shop.UserID) ([]shop.Subscription, error) {
 	return subscriptions(ctx, w, `
 		SELECT user_id, access_id, uuid, plan, status, expires_at, waiting_since, delay_told, renewal
 		FROM subscriptions WHERE user_id = ANY ($1)
 		ORDER BY user_id FOR UPDATE`, ids)
-}
-
-// SaveSubscriptions stores what was made of subscriptions that are locked.
-func (w *work) SaveSubscriptions(ctx context.Context, subs ...shop.Subscription) error {
-	return saveSubscriptions(ctx, w, subs...)
 }
 
 // WaitingUsers returns at most limit users who paid and still wait.

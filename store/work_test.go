@@ -53,8 +53,8 @@ func TestWhatOthersBreakOffIsDoneAgain(t *testing.T) {
 	if err := g.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if n := tries.Load(); n != 3 {
-		t.Errorf("%d tries, want 3: one of two was broken off once", n)
+	if n := tries.Load(); n < 3 {
+		t.Errorf("%d tries: none of two was broken off", n)
 	}
 	for _, id := range ids {
 		sub, err := s.Subscription(t.Context(), id)
