@@ -131,7 +131,7 @@ func TestAComparisonThatFindsOneWhoHasJustEndedIsRepeated(t *testing.T) {
 	w.have(1, 10000, time.Hour)
 	w.must(w.CheckNode(ctx, "de1"))
 	key := w.sub().Access
-	_, err := w.store.Pool().Exec(ctx, `UPDATE subscriptions SET status = 'expired', updated_at = now() WHERE user_id = $1`, anna)
+	_, err := w.store.Pool().Exec(ctx, `UPDATE subscriptions SET status = 'expired', updated_at = $2 WHERE user_id = $1`, anna, w.now())
 	w.must(err)
 	w.have(1, 20000, time.Hour) // so that the numbers are right
 	w.must(w.store.OweSync(ctx, []string{"de1"}))
