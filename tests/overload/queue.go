@@ -190,14 +190,14 @@ func busiest(at []time.Time, from time.Time) (most int) {
 func (r *result) tellOrder(b backlog, calls []telegram.Addressed, keysAt time.Time) {
 	keys, replies, notices := sentTo(calls, firstKey, math.MaxInt64), sentTo(calls, firstReply, firstKey), sentTo(calls, firstNotice, firstReply)
 	lastKey, lastReply, lastNotice := last(keys), last(replies), last(notices)
-	meanwhile := within(replies, keysAt, lastKey) + within(notices, keysAt, lastKey)
+	meanwhile := within(replies, firstOf(keys), lastKey) + within(notices, firstOf(keys), lastKey) // how soon keys are taken up is the machine's
 	early := within(notices, time.Time{}, lastReply)
 	sending := time.Duration(float64(b.keys) / sendRate * float64(time.Second))
 	wait := lastKey.Sub(keysAt)
-	r.say("the last key left %s after the keys were queued, %d others meanwhile; the last reply left %d notices before it, the last notice %s after it",
+	r.say("the last key left %s after the keys were queued, %d others since the first did; the last reply left %d notices before it, the last notice %s after it",
 		load.Brief(wait), meanwhile, early, load.Brief(lastNotice.Sub(lastReply)))
 	if b.strike == 0 {
-		r.judge("keys queued last leave first, beside the notices' share", fmt.Sprintf("%d others meanwhile", meanwhile), float64(meanwhile) <= inHand+noticeShare*wait.Seconds())
+		r.judge("keys queued last leave first, beside the notices' share", fmt.Sprintf("%d others since the first key", meanwhile), float64(meanwhile) <= inHand+noticeShare*lastKey.Sub(firstOf(keys)).Seconds())
 		r.judgeTime("keys queued last leave at once", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), wait <= sending+keyWait)
 	}
 	r.judge("notices wait for replies", fmt.Sprintf("the last notice %s after the last reply", load.Brief(lastNotice.Sub(lastReply))), lastNotice.After(lastReply))
@@ -213,6 +213,14 @@ func sentTo(calls []telegram.Addressed, from, to int64) (at []time.Time) {
 		}
 	}
 	return at
+}
+
+// firstOf is the beginning of what is in order, zero of nothing.
+func firstOf(at []time.Time) time.Time {
+	if len(at) == 0 {
+		return time.Time{}
+	}
+	return at[0]
 }
 
 // last is the end of what is in order, zero of nothing.
