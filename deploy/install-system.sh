@@ -44,6 +44,7 @@ install_packages() {
 	command -v openssl >/dev/null || need+=(openssl)
 	command -v unzip >/dev/null || need+=(unzip)
 	command -v ss >/dev/null || need+=(iproute2)
+	command -v nft >/dev/null || need+=(nftables)
 	[[ -e /etc/ssl/certs/ca-certificates.crt ]] || need+=(ca-certificates)
 	if [[ -z $database ]] && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then
 		need+=(postgresql)

@@ -32,7 +32,7 @@ TEXT
 
 readonly etc=/etc/sallyport settings=/etc/sallyport/sallyport.env
 domain='' address='' shop_port=8443 vpn_port=443 cover='' support='' email='' restore='' backup=yes tag='' more=()
-restart_shop=no restart_xray=no moves=no old_host=''
+restart_shop=no restart_xray=no restart_bound=no moves=no old_host=''
 
 # shellcheck source-path=SCRIPTDIR source=install-system.sh
 . deploy/install-system.sh
@@ -148,6 +148,7 @@ get_programs() {
 	for script in backup.sh database.sh restore.sh; do
 		put "deploy/$script" "/usr/local/lib/sallyport/$script" 0755 root:root || true
 	done
+	if put deploy/bound.sh /usr/local/lib/sallyport/bound.sh 0755 root:root; then restart_bound=yes; fi
 	put migrations/schema.txt /usr/local/lib/sallyport/schema.txt 0644 root:root || true
 	ln -sfn /usr/local/lib/sallyport/backup.sh /usr/local/sbin/sallyport-backup
 	ln -sfn /usr/local/lib/sallyport/restore.sh /usr/local/sbin/sallyport-restore
@@ -165,11 +166,12 @@ hold_shop() {
 start_services() {
 	step "Starting the services"
 	local unit
-	for unit in sallyport-xray.service sallyport.service sallyport-backup.service sallyport-backup.timer; do
+	for unit in sallyport-bound.service sallyport-xray.service sallyport.service sallyport-backup.service sallyport-backup.timer; do
 		if put "deploy/$unit" "/etc/systemd/system/$unit" 0644 root:root; then
 			case $unit in
 			sallyport.service) restart_shop=yes ;;
 			sallyport-xray.service) restart_xray=yes ;;
+			sallyport-bound.service) restart_bound=yes ;;
 			esac
 		fi
 	done
@@ -177,6 +179,8 @@ start_services() {
 	systemctl daemon-reload
 	systemctl enable --quiet sallyport-xray.service sallyport.service sallyport-backup.timer
 	systemctl start sallyport-backup.timer
+	start_one sallyport-bound "$restart_bound" ||
+		warn "nothing bounds the connections of one customer: journalctl -u sallyport-bound"
 	start_one sallyport-xray "$restart_xray"
 	if [[ -n $restore ]]; then
 		sallyport-restore "$restore" --yes | sed 's/^/  /'
@@ -188,14 +192,10 @@ start_services() {
 
 # start_one starts a unit, or restarts it if something of it changed.
 start_one() {
-	if [[ $2 == yes ]]; then
-		systemctl restart "$1.service"
-		echo "  $1 is started"
-	elif systemctl --quiet is-active "$1.service"; then
+	if [[ $2 == no ]] && systemctl --quiet is-active "$1.service"; then
 		echo "  $1 runs and is as it was"
 	else
-		systemctl start "$1.service"
-		echo "  $1 is started"
+		systemctl restart "$1.service" && echo "  $1 is started"
 	fi
 }
 

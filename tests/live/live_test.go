@@ -84,6 +84,7 @@ func TestABareServerBecomesALiveShop(t *testing.T) {
 	o.delivered("https://"+domain+":8443", false)
 	again(t, m, o, link)
 	hardened(t, m)
+	bounded(t, m, o, link)
 	killed(t, m, o, link)
 	rebound(t, m, link)
 	lost := recovered(t, m, o, link)
@@ -130,10 +131,11 @@ func again(t *testing.T, m *machine, o *outside, link string) {
 // hardened: the services run as they should, and nobody else reads the secrets.
 func hardened(t *testing.T, m *machine) {
 	t.Helper()
-	if out := m.do("systemd-analyze verify sallyport.service sallyport-xray.service sallyport-backup.service sallyport-backup.timer 2>&1"); out != "" {
+	if out := m.do("systemd-analyze verify sallyport.service sallyport-xray.service sallyport-bound.service sallyport-backup.service sallyport-backup.timer 2>&1"); out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
 	m.do("systemd-analyze security --offline=yes --threshold=25 /etc/systemd/system/sallyport-backup.service")
+	m.do("systemd-analyze security --offline=yes --threshold=25 /etc/systemd/system/sallyport-bound.service")
 	for _, unit := range []string{"sallyport", "sallyport-xray"} {
 		m.do("systemd-analyze security --offline=yes --threshold=17 /etc/systemd/system/" + unit + ".service")
 		pid := strings.TrimSpace(m.do("systemctl show --property=MainPID --value " + unit))

@@ -40,7 +40,7 @@ unshare --mount --pid --fork --kill-child bash -c '
 	mount --bind /dev "$1/dev"
 	exec chroot "$1" env -i http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		DEBIAN_FRONTEND=noninteractive sh -c "apt-get -qq update &&
-		apt-get -qq install -y --no-install-recommends --download-only postgresql postgresql-client curl openssl unzip"' - "$root"
+		apt-get -qq install -y --no-install-recommends --download-only postgresql postgresql-client curl openssl unzip nftables"' - "$root"
 rm "$root/etc/apt/apt.conf.d/99host" "$root/etc/resolv.conf"
 tar -C "$root" -cf "$work/archive" .
 mv "$work/archive" "$archive"
