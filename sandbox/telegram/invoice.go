@@ -60,7 +60,7 @@ func (s *Server) createInvoiceLink(c *call) (any, error) {
 			return nil, badRequest("STARS_INVOICE_INVALID")
 		}
 	}
-	link := LinkPrefix + randomName(15)
+	link := LinkPrefix + randomName(7) + "-" + randomName(7) // a name of Telegram may hold any of base64url
 	s.invoices[link] = i
 	return link, nil
 }

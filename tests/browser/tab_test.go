@@ -99,14 +99,14 @@ func (p *tab) must(err error) {
 // wait waits until a JavaScript expression is true; it may use the functions of testdata/page.js.
 func (p *tab) wait(what, expression string, args ...any) {
 	p.t.Helper()
-	if err := p.poll(patience, expression, args); err != nil {
+	if err := p.poll(expression, args); err != nil {
 		p.t.Fatalf("waited for %s: %v", what, err)
 	}
 }
 
-func (p *tab) poll(limit time.Duration, expression string, args []any) error {
+func (p *tab) poll(expression string, args []any) error {
 	_, err := chromedp.Run(p.ctx, chromedp.PollFunction[bool](function("return Boolean("+expression+")"),
-		chromedp.WithPollingArgs(args...), chromedp.WithPollingTimeout(limit), chromedp.WithPollingInterval(look)))
+		chromedp.WithPollingArgs(args...), chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(look)))
 	return err
 }
 
@@ -146,19 +146,6 @@ func (p *tab) click(selector, text string) {
 func (p *tab) press(text string) {
 	p.t.Helper()
 	p.click(".key:not([aria-busy])", text)
-}
-
-// insist clicks on an inline button until it spins or the expression is true, as people
-// do: a message that is drawn anew between the halves of a click takes it for none.
-func (p *tab) insist(text, expression string) {
-	p.t.Helper()
-	for range 10 {
-		p.press(text)
-		if p.poll(2*time.Second, "document.querySelector('#log [aria-busy]') || "+expression, nil) == nil {
-			return
-		}
-	}
-	p.t.Fatalf("%q was clicked on in vain", text)
 }
 
 // says waits until the newest messages hold the text.

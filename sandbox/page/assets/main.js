@@ -49,7 +49,7 @@ async function payStars(what, path) {
 
 // starsLink returns the name of an invoice link, or undefined.
 function starsLink(address) {
-  return address?.match(/^https:\/\/t\.me\/\$(\w+)$/)?.[1];
+  return address?.match(/^https:\/\/t\.me\/\$([\w-]+)$/)?.[1];
 }
 
 function openAddress(address) {
