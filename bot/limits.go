@@ -147,19 +147,31 @@ func (p painter) ordersOf(o shop.Offer) []Screen {
 		if err != nil {
 			continue // it is not sold so
 		}
-		v := orderView{plan: o.Plan, order: shop.Order{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length, Provider: provider, Price: price}}
-		for _, status := range []shop.OrderStatus{shop.OrderOpen, shop.OrderPaid, shop.OrderExpired, shop.OrderCancelled} {
-			v.order.Status = status
-			for _, v.sub = range subscriptions() {
-				for _, v.trouble = range []shop.Trouble{{}, {Refused: true}, {Doubtful: true}} {
-					for _, v.invoice.URL = range []string{"", "https://t.me/pay"} {
-						all = append(all, p.order(v))
-					}
-				}
-			}
+		order := shop.Order{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length, Provider: provider, Price: price}
+		for _, v := range orderViews() {
+			order.Status = v.order.Status
+			v.plan, v.order = o.Plan, order
+			all = append(all, p.order(v))
 		}
 	}
 	return all
+}
+
+// orderViews returns one view for each that an order is shown by.
+func orderViews() []orderView {
+	var views []orderView
+	for _, sub := range subscriptions() {
+		for _, doubtful := range []bool{false, true} {
+			views = append(views, orderView{order: shop.Order{Status: shop.OrderPaid}, sub: sub, trouble: shop.Trouble{Doubtful: doubtful}})
+		}
+	}
+	return append(views,
+		orderView{order: shop.Order{Status: shop.OrderOpen}, trouble: shop.Trouble{Doubtful: true}},
+		orderView{order: shop.Order{Status: shop.OrderExpired}},
+		orderView{order: shop.Order{Status: shop.OrderOpen}, trouble: shop.Trouble{Refused: true}},
+		orderView{order: shop.Order{Status: shop.OrderOpen}},
+		orderView{order: shop.Order{Status: shop.OrderOpen}, invoice: shop.Invoice{URL: "https://t.me/pay"}},
+	)
 }
 
 // ownedOf returns the screens of what a customer of the plan owns, in each state.
