@@ -1,6 +1,9 @@
 package shop
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // Account is one account of the double-entry ledger.
 type Account string
@@ -11,6 +14,11 @@ const (
 	// SuspenseAccount is money that came and fits no order, less what was given back,
 	// until somebody decides.
 	SuspenseAccount Account = "suspense"
+	// ExchangeAccount is where one currency becomes another: who is asked for roubles may pay
+	// in coins. It holds what was paid as a debt, and what was asked for.
+	ExchangeAccount Account = "exchange"
+	// FeesAccount is what providers kept for themselves.
+	FeesAccount Account = "fees"
 )
 
 // providerAccount is what a payment provider holds for us.
@@ -33,11 +41,50 @@ type Entry struct {
 
 // saleOf books a sale paid through a provider.
 func saleOf(o Order, e PaymentEvent) Posting {
-	earned := Money{Minor: -o.Price.Minor, Currency: o.Price.Currency}
-	return Posting{Kind: "sale", OrderID: o.ID, Entries: []Entry{
-		{Account: providerAccount(e.Provider), Amount: o.Price},
-		{Account: SalesAccount, Amount: earned},
-	}}
+	return Posting{Kind: "sale", OrderID: o.ID, Entries: e.entries(o.Price, SalesAccount)}
+}
+
+// entries books that the event brought the price, which is owed to the account: the provider
+// holds what was paid, in the asset in which it was, less its fee.
+func (e PaymentEvent) entries(price Money, owed Account) []Entry {
+	holder := providerAccount(e.Provider)
+	entries := []Entry{{holder, price}, {owed, price.negative()}}
+	paid, known := coins(e.PaidAmount, e.PaidAsset)
+	if !known || paid.Currency == price.Currency {
+		paid = price
+	} else {
+		entries = []Entry{{holder, paid}, {ExchangeAccount, paid.negative()}, {ExchangeAccount, price}, {owed, price.negative()}}
+	}
+	fee, known := coins(e.FeeAmount, e.FeeAsset)
+	if !known {
+		return entries
+	}
+	entries = append(entries, Entry{FeesAccount, fee})
+	if fee.Currency != paid.Currency {
+		return append(entries, Entry{holder, fee.negative()})
+	}
+	if entries[0].Amount.Minor -= fee.Minor; entries[0].Amount.Minor == 0 {
+		return entries[1:]
+	}
+	return entries
+}
+
+// coins reads what a provider says of an amount, to the last digit that is counted; known is
+// false if that is nothing, or more than can be counted, or of no asset: it is in the event alone.
+func coins(decimal, asset string) (m Money, known bool) {
+	if !isCode(asset) {
+		return Money{}, false
+	}
+	if whole, fraction, _ := strings.Cut(decimal, "."); len(fraction) > decimals(asset) {
+		decimal = whole + "." + fraction[:decimals(asset)]
+	}
+	m, err := ParseMoney(decimal, asset)
+	return m, err == nil && m.Minor > 0
+}
+
+// isCode says whether the text may be the code of a currency.
+func isCode(text string) bool {
+	return len(text) >= 2 && len(text) <= 10 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }
 
 // SuspenseKind is the kind of the posting of a payment that fits no order.
@@ -50,14 +97,12 @@ func (e PaymentEvent) Suspend(reason error) (p Posting, ok bool) {
 	if e.Invoiced.Minor <= 0 || e.Invoiced.Currency == "" || errors.Is(reason, ErrUnsettled) {
 		return Posting{}, false
 	}
-	kind, came, owed := SuspenseKind, e.Invoiced, Money{Minor: -e.Invoiced.Minor, Currency: e.Invoiced.Currency}
 	if errors.Is(reason, ErrRefunded) {
-		kind, came, owed = "refund", owed, came
+		return Posting{Kind: "refund", Reference: e.Reference(), Entries: []Entry{
+			{providerAccount(e.Provider), e.Invoiced.negative()}, {SuspenseAccount, e.Invoiced},
+		}}, true
 	}
-	return Posting{Kind: kind, Reference: e.Reference(), Entries: []Entry{
-		{Account: providerAccount(e.Provider), Amount: came},
-		{Account: SuspenseAccount, Amount: owed},
-	}}, true
+	return Posting{Kind: SuspenseKind, Reference: e.Reference(), Entries: e.entries(e.Invoiced, SuspenseAccount)}, true
 }
 
 // Reference names the payment in the ledger.

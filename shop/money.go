@@ -6,31 +6,42 @@ import (
 	"strings"
 )
 
-// Money is an amount in minor units (kopecks, cents) of a currency.
+// Money is an amount in minor units of a currency: kopecks, cents, Stars, billionths of a coin.
 type Money struct {
 	Minor    int64
-	Currency string // ISO 4217, upper case, or XTR
+	Currency string // ISO 4217, upper case, or XTR, or the code of a coin, such as USDT
 }
 
 // XTR is the currency code of Telegram Stars. A Star has no smaller part: it is its
 // own minor unit.
 const XTR = "XTR"
 
+// fiats are the currencies, as Crypto Pay knows them, that a price may be in; what is none
+// of them and no Star is a coin.
+const fiats = "AED AMD AZN BRL BYN CNY EUR GBP GEL IDR ILS INR KZT PLN RUB THB TRY UAH USD UZS"
+
+// coinDecimals suffice for what people pay with: TON has as many, Bitcoin eight.
+const coinDecimals = 9
+
 // decimals returns how many digits after the point a currency has.
 func decimals(currency string) int {
-	if currency == XTR {
+	switch {
+	case currency == XTR:
 		return 0
+	case len(currency) == len("RUB") && strings.Contains(fiats, currency):
+		return 2
+	default:
+		return coinDecimals
 	}
-	return 2
 }
 
 // maxWhole bounds what ParseMoney accepts: 15 digits before the point keep the
-// minor units inside an int64.
+// minor units of what has two after it inside an int64.
 const maxWhole = 15
 
 // ParseMoney reads a decimal such as "199", "199.5" or "199.00". It refuses signs,
-// exponents, more than 15 digits before the point, and any non-zero digit beyond
-// those that the currency has after it.
+// exponents, more than 15 digits before the point, any non-zero digit beyond those
+// that the currency has after it, and what does not fit into its minor units.
 func ParseMoney(decimal, currency string) (Money, error) {
 	whole, fraction, _ := strings.Cut(decimal, ".")
 	if !digits(whole) || len(whole) > maxWhole || (fraction == "" && strings.Contains(decimal, ".")) {
@@ -41,7 +52,7 @@ func ParseMoney(decimal, currency string) (Money, error) {
 	if len(fraction) > places || (fraction != "" && !digits(fraction)) {
 		return Money{}, fmt.Errorf("amount %q: %w", decimal, ErrWrongAmount)
 	}
-	minor, err := strconv.ParseInt(whole+(fraction + "00")[:places], 10, 64)
+	minor, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", places-len(fraction)), 10, 64)
 	if err != nil {
 		return Money{}, fmt.Errorf("amount %q: %w", decimal, ErrWrongAmount)
 	}
@@ -51,19 +62,24 @@ func ParseMoney(decimal, currency string) (Money, error) {
 // Decimal returns the amount with the digits after the point that its currency has,
 // as payment providers take it.
 func (m Money) Decimal() string {
-	if decimals(m.Currency) == 0 {
-		return strconv.FormatInt(m.Minor, 10)
-	}
-	sign, minor := "", m.Minor
-	if minor < 0 {
+	places := decimals(m.Currency)
+	sign, minor := "", uint64(m.Minor)
+	if m.Minor < 0 {
 		sign, minor = "-", -minor
 	}
-	return fmt.Sprintf("%s%d.%02d", sign, uint64(minor)/100, uint64(minor)%100)
+	all := fmt.Sprintf("%0*d", places+1, minor)
+	if places == 0 {
+		return sign + all
+	}
+	point := len(all) - places
+	return sign + all[:point] + "." + all[point:]
 }
+
+func (m Money) negative() Money { return Money{Minor: -m.Minor, Currency: m.Currency} }
 
 // String returns the amount and its currency, without empty minor units.
 func (m Money) String() string {
-	return strings.TrimSuffix(m.Decimal(), ".00") + " " + m.Currency
+	return strings.TrimSuffix(m.Decimal(), "."+strings.Repeat("0", decimals(m.Currency))) + " " + m.Currency
 }
 
 func digits(s string) bool {

@@ -3,6 +3,7 @@ package shop_test
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,10 +88,50 @@ func TestMoneyThatIsOwedIsWrittenWithOneSign(t *testing.T) {
 func TestMoneyReadsWhatItWrites(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		currency := rapid.SampledFrom([]string{"RUB", shop.XTR}).Draw(t, "currency")
+		currency := rapid.SampledFrom([]string{"RUB", shop.XTR, "USDT", "TON", "BTC"}).Draw(t, "currency")
 		m := shop.Money{Minor: rapid.Int64Range(0, 1e15-1).Draw(t, "minor"), Currency: currency}
 		if got, err := shop.ParseMoney(m.Decimal(), currency); got != m || err != nil {
 			t.Fatalf("%s: %+v, %v", m.Decimal(), got, err)
+		}
+	})
+}
+
+func TestCoinsAreCountedInBillionths(t *testing.T) {
+	t.Parallel()
+	for decimal, want := range map[string]int64{"1.9": 1_900_000_000, "0.000000001": 1, "9223372036.854775807": math.MaxInt64, "9223372036.854775808": 0, "0.0000000001": 0} {
+		if m, err := shop.ParseMoney(decimal, "USDT"); m.Minor != want || (err != nil) != (want == 0) {
+			t.Errorf("%s: %d, %v", decimal, m.Minor, err)
+		}
+	}
+	if m := (shop.Money{Minor: -1_500_000_000, Currency: "TON"}); m.String() != "-1.500000000 TON" {
+		t.Error(m)
+	}
+}
+
+// Whatever a provider says of coins and fees, its posting balances and can be stored.
+func TestWhateverIsSaidOfAFeeThePostingBalances(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		amount := rapid.OneOf(rapid.StringMatching(`[0-9]{0,20}(\.[0-9]{0,20})?`), rapid.SampledFrom([]string{"", "-1", "1e3", ".", "1.9", "0"}))
+		code := rapid.SampledFrom([]string{"", "RUB", "XTR", "USDT", "TON", "\x00", "R B"})
+		e := shop.PaymentEvent{
+			Provider: shop.CryptoBot, ExternalID: "1", Invoiced: shop.Money{Minor: rapid.Int64Range(1, math.MaxInt64).Draw(t, "minor"), Currency: "RUB"},
+			PaidAmount: amount.Draw(t, "paid"), PaidAsset: code.Draw(t, "asset"), FeeAmount: amount.Draw(t, "fee"), FeeAsset: code.Draw(t, "fee asset"),
+		}
+		posting, _ := e.Suspend(shop.ErrWrongAmount)
+		sums, lines := make(map[string]int64), make(map[string]bool)
+		for _, entry := range posting.Entries {
+			line := string(entry.Account) + " " + entry.Amount.Currency
+			if entry.Amount.Minor == 0 || lines[line] || strings.ContainsAny(line, "\x00") {
+				t.Fatalf("cannot be stored: %+v", posting.Entries)
+			}
+			lines[line] = true
+			sums[entry.Amount.Currency] += entry.Amount.Minor
+		}
+		for _, sum := range sums {
+			if sum != 0 {
+				t.Fatalf("does not balance: %+v", posting.Entries)
+			}
 		}
 	})
 }

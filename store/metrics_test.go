@@ -112,7 +112,7 @@ func TestPostingsAreCountedOnceWhateverIsRepeated(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	want := map[string]float64{"sales RUB": 1, "provider:cryptobot RUB": 1}
+	want := map[string]float64{"sales RUB": 1, "exchange RUB": 1, "exchange USDT": 1, "provider:cryptobot USDT": 1}
 	if diff := cmp.Diff(want, counted("sallyport_ledger_postings_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

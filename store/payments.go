@@ -146,15 +146,14 @@ func (w *work) Post(ctx context.Context, p shop.Posting) error {
 		return err
 	}
 	w.count = append(w.count, func(b books) { b.posted(p) })
-	for _, entry := range p.Entries {
-		_, err := w.Exec(ctx, `
-			INSERT INTO ledger_entries (posting_id, account, minor, currency) VALUES ($1, $2, $3, $4)`,
-			id, entry.Account, entry.Amount.Minor, entry.Amount.Currency)
-		if err != nil {
-			return err
-		}
+	accounts, minors, currencies := make([]string, len(p.Entries)), make([]int64, len(p.Entries)), make([]string, len(p.Entries))
+	for i, entry := range p.Entries {
+		accounts[i], minors[i], currencies[i] = string(entry.Account), entry.Amount.Minor, entry.Amount.Currency
 	}
-	return nil
+	_, err = w.Exec(ctx, `
+		INSERT INTO ledger_entries (posting_id, account, minor, currency)
+		SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[])`, id, accounts, minors, currencies)
+	return err
 }
 
 // Release books the other way round what was booked of the payment while it fitted no order.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -233,7 +234,7 @@ func assertCheckViolation(t *testing.T, err error) {
 // balances returns what the ledger has on each account.
 func balances(t *testing.T, s *store.Store) map[string]int {
 	t.Helper()
-	rows, err := s.Pool().Query(t.Context(), `SELECT account, sum(minor)::integer FROM ledger_entries GROUP BY account, currency HAVING sum(minor) <> 0`)
+	rows, err := s.Pool().Query(t.Context(), `SELECT concat_ws(' ', account, nullif(currency, 'RUB')), sum(minor) FROM ledger_entries GROUP BY account, currency HAVING sum(minor) <> 0`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,22 +269,40 @@ func TestMoneyThatFitsNoOrderIsInTheBooks(t *testing.T) {
 	}
 	o := placed(t, s)
 	first, second := paymentOf(o), paymentOf(o)
-	second.ExternalID = "another invoice"
+	first.PaidAmount, first.FeeAsset, first.FeeAmount = "1.9", "USDT", "0.057"
+	second.ExternalID, second.PaidAsset, second.PaidAmount = "another invoice", "TON", "0.5000000019"
 	odd := first
-	odd.PaidAsset = "JET"
+	odd.PaidAsset, odd.FeeAsset = "JET", "JET"
 	must(settle(t, s, odd))
 	must(settle(t, s, odd))
-	holds("paid in a coin that is not taken", map[string]int{"provider:cryptobot": 14900, "suspense": -14900})
+	jets := map[string]int{"provider:cryptobot JET": 1843000000, "fees JET": 57000000, "exchange JET": -1900000000, "exchange": 14900, "suspense": -14900}
+	holds("paid in a coin that is not taken", jets)
 	odd.Invoiced.Minor--
 	must(settle(t, s, odd)) // the same money, for another reason
-	holds("wrong twice over", map[string]int{"provider:cryptobot": 14900, "suspense": -14900})
+	holds("wrong twice over", jets)
 	must(settle(t, s, first))
-	holds("and taken after all", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
+	sold := map[string]int{"provider:cryptobot USDT": 1843000000, "fees USDT": 57000000, "exchange USDT": -1900000000, "exchange": 14900, "sales": -14900}
+	holds("and taken after all", sold)
 	must(settle(t, s, second))
-	holds("paid twice", map[string]int{"provider:cryptobot": 29800, "sales": -14900, "suspense": -14900})
-	must(shopOf(s).Refunded(t.Context(), second))
-	must(shopOf(s).Refunded(t.Context(), second))
-	holds("and given back", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
+	twice := maps.Clone(sold)
+	twice["provider:cryptobot TON"], twice["exchange TON"], twice["exchange"], twice["suspense"] = 500000001, -500000001, 29800, -14900
+	holds("paid twice, the second time without a fee", twice)
+	foreign := shop.PaymentEvent{
+		Provider: shop.CryptoBot, ExternalID: "foreign", Invoiced: shop.Money{Minor: 1, Currency: "BTC"},
+		PaidAsset: "BTC", PaidAmount: "0.000000001", FeeAsset: "BTC", FeeAmount: "0.000000001", Raw: []byte("{}"),
+	}
+	must(settle(t, s, foreign))
+	twice["fees BTC"], twice["suspense BTC"] = 1, -1
+	holds("an invoice of somebody else, of which the fee leaves nothing", twice)
+	star := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "star", Invoiced: shop.Money{Minor: 99, Currency: shop.XTR}, Raw: []byte("{}")}
+	must(settle(t, s, star))
+	twice["provider:stars XTR"], twice["suspense XTR"] = 99, -99
+	holds("Stars for nothing", twice)
+	must(shopOf(s).Refunded(t.Context(), star))
+	must(shopOf(s).Refunded(t.Context(), star))
+	delete(twice, "provider:stars XTR")
+	delete(twice, "suspense XTR")
+	holds("and given back", twice)
 	must(settle(t, s, shop.PaymentEvent{Provider: shop.Stars, ExternalID: "unread", Raw: []byte("{}")}))
-	holds("a row that tells of no amount", map[string]int{"provider:cryptobot": 14900, "sales": -14900})
+	holds("a row that tells of no amount", twice)
 }

@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 
 	"sallyport/sandbox/cryptopay"
 )
 
-// CheckInvoices checks that each order has one invoice at the provider, and that
-// each paid one paid its order exactly once.
+// CheckInvoices checks that each order has one invoice at the provider, that each
+// paid one paid its order exactly once, and that the books hold what it left there.
 func (b *Books) CheckInvoices(ctx context.Context) error {
 	var problems []error
-	paid, made := 0, make(map[string]int64)
+	paid, made, held := 0, make(map[string]int64), make(map[string]*big.Rat)
 	for _, invoice := range b.world.CryptoPay.Invoices() {
 		order, _, _ := strings.Cut(invoice.Payload, " ") // the customer stands behind it
 		if other, twice := made[order]; twice {
@@ -25,8 +26,39 @@ func (b *Books) CheckInvoices(ctx context.Context) error {
 		}
 		paid++
 		problems = append(problems, b.checkPaid(ctx, "cryptobot", order, fmt.Sprint(invoice.ID)))
+		if held[invoice.PaidAsset] == nil {
+			held[invoice.PaidAsset] = new(big.Rat)
+		}
+		sum := held[invoice.PaidAsset]
+		sum.Add(sum, counted(invoice.PaidAmount)).Sub(sum, counted(invoice.FeeAmount))
 	}
-	return errors.Join(append(problems, b.checkNumber(ctx, "cryptobot", paid))...)
+	return errors.Join(append(problems, b.checkNumber(ctx, "cryptobot", paid), b.checkHeld(ctx, "cryptobot", held))...)
+}
+
+// counted reads an amount to the last digit that is counted.
+func counted(decimal string) *big.Rat {
+	whole, fraction, _ := strings.Cut(decimal, ".")
+	amount, _ := new(big.Rat).SetString("0" + whole + "." + fraction[:min(len(fraction), 9)] + "0")
+	return amount
+}
+
+// checkHeld checks that a provider holds of what was sold what the books say, in each coin.
+func (b *Books) checkHeld(ctx context.Context, provider string, want map[string]*big.Rat) error {
+	type coin struct{ Currency, Billionths string }
+	list, err := rows[coin](ctx, b, `
+		SELECT currency, sum(minor)::text AS billionths FROM ledger_entries e JOIN ledger_postings p ON p.id = e.posting_id
+		WHERE account = 'provider:' || $1::text AND kind = 'sale' GROUP BY currency`, provider)
+	problems := []error{err}
+	for _, c := range list {
+		got, _ := new(big.Rat).SetString(c.Billionths + "/1000000000")
+		if want[c.Currency] == nil || got.Cmp(want[c.Currency]) != 0 {
+			problems = append(problems, fmt.Errorf("%s holds %v %s, the books say %s", provider, want[c.Currency], c.Currency, got.FloatString(9)))
+		}
+	}
+	if len(list) != len(want) && err == nil {
+		problems = append(problems, fmt.Errorf("%s holds %d coins, the books know of %d", provider, len(want), len(list)))
+	}
+	return errors.Join(problems...)
 }
 
 // CheckStars checks that each charge of Stars paid its order exactly once.
