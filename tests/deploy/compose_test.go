@@ -111,8 +111,18 @@ func TestEveryServiceMayDoLittle(t *testing.T) {
 func TestEveryImageIsPinned(t *testing.T) {
 	t.Parallel()
 	exact := regexp.MustCompile(`^[a-z0-9/]+:v?\d+\.\d+[0-9a-z.-]*@sha256:[0-9a-f]{64}$`)
-	stages := readDockerfile(t)
-	for name, service := range project(t).Services {
+	stages, services := readDockerfile(t), project(t).Services
+	if postgres, backup := services["postgres"].Image, services["backup"].Image; postgres != backup {
+		t.Errorf("the backup has the image %s, its server %s", backup, postgres)
+	}
+	text, err := os.ReadFile(inRoot("docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if regexp.MustCompile(`image: [&*]`).Match(text) {
+		t.Error("Dependabot passes over an image that is named by an anchor")
+	}
+	for name, service := range services {
 		if service.Build == nil {
 			if !exact.MatchString(service.Image) {
 				t.Errorf("%s: %q names no version with its digest", name, service.Image)
