@@ -16,13 +16,13 @@ type Bot struct {
 	shop    *shop.Shop
 	client  *Client
 	display *Display
-	presses map[string]press
+	routed  table
 }
 
 // New returns a Bot that sells what s sells.
 func New(s *shop.Shop, client *Client, display *Display) *Bot {
 	b := &Bot{shop: s, client: client, display: display}
-	b.presses = b.routes()
+	b.routed = tabled(b.routes())
 	return b
 }
 
@@ -66,43 +66,34 @@ func (b *Bot) moved(ctx context.Context, m *tgbotapi.ChatMemberUpdated) error {
 }
 
 // written answers a message: a command, or text that we do not understand.
-func (b *Bot) written(ctx context.Context, m *tgbotapi.Message) error {
-	if m.From == nil || m.From.IsBot || !m.Chat.IsPrivate() {
+func (b *Bot) written(ctx context.Context, message *tgbotapi.Message) error {
+	if message.From == nil || message.From.IsBot || !message.Chat.IsPrivate() {
 		return nil
 	}
-	user, err := b.shop.Enter(ctx, shop.UserID(m.From.ID), m.From.LanguageCode)
+	user, err := b.shop.Enter(ctx, shop.UserID(message.From.ID), message.From.LanguageCode)
 	if err != nil {
 		return err
 	}
-	t := turn{user: user, firstName: m.From.FirstName, paint: b.display.texts.painter(user.Language)}
-	answer, err := b.command(ctx, t, m.Text)
+	m := move{user: user, firstName: message.From.FirstName, paint: b.display.texts.painter(user.Language)}
+	answer, err := b.command(ctx, m, message.Text)
 	if err != nil {
 		return err
 	}
 	return b.display.show(ctx, user.ID, 0, answer.screen)
 }
 
-// commands are what a customer may type, and the press that each stands for.
-func commands() map[string]string {
-	return map[string]string{
-		"/menu": "menu", "/buy": "plans", "/profile": "profile", "/key": "key",
-		"/help": "help", "/support": "support", "/paysupport": "paysupport", "/language": "languages",
-	}
-}
-
-func (b *Bot) command(ctx context.Context, t turn, text string) (answer, error) {
+// command makes the move that a typed command asks for.
+func (b *Bot) command(ctx context.Context, m move, text string) (answer, error) {
 	word, _, _ := strings.Cut(text, " ")
 	word, _, _ = strings.Cut(word, "@")
-	verb, known := commands()[word]
+	r, known := b.routed.byCommand[word]
 	switch {
-	case !t.user.Chosen && verb != "paysupport":
-		return answer{screen: t.paint.language(verb)}, nil
-	case word == "/start":
-		return answer{screen: t.paint.menu(t.hello())}, nil
+	case !m.user.Chosen && !r.early:
+		return answer{screen: m.paint.language(r.verb)}, nil
 	case known:
-		return b.presses[verb](ctx, t, nil)
+		return r.step(ctx, m, nil)
 	default:
-		return answer{screen: t.paint.menu(t.paint.text("menu.unknown", nil))}, nil
+		return answer{screen: m.paint.menu(m.paint.text("menu.unknown", nil))}, nil
 	}
 }
 
@@ -113,10 +104,10 @@ func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
 	if err != nil {
 		return err
 	}
-	t := turn{user: user, firstName: q.From.FirstName, paint: b.display.texts.painter(user.Language)}
-	a, err := b.press(ctx, t, q.Data)
+	m := move{user: user, firstName: q.From.FirstName, paint: b.display.texts.painter(user.Language)}
+	a, err := b.press(ctx, m, q.Data)
 	if err != nil {
-		_ = b.display.sender.Answer(ctx, q.ID, t.paint.text("error.unavailable", nil)) // the press is tried again; the customer should know
+		_ = b.display.sender.Answer(ctx, q.ID, m.paint.text("error.unavailable", nil)) // the press is tried again; the customer should know
 		return err
 	}
 	if err := b.display.sender.Answer(ctx, q.ID, a.toast); err != nil {
@@ -128,22 +119,22 @@ func (b *Bot) pressed(ctx context.Context, q *tgbotapi.CallbackQuery) error {
 	if a.order.ID == (shop.OrderID{}) {
 		return b.display.show(ctx, user.ID, messageOf(q), a.screen)
 	}
-	return b.checkout(ctx, t, messageOf(q), a)
+	return b.checkout(ctx, m, messageOf(q), a)
 }
 
 // checkout shows an order, before all that is no money.
-func (b *Bot) checkout(ctx context.Context, t turn, at int64, a answer) error {
+func (b *Bot) checkout(ctx context.Context, m move, at int64, a answer) error {
 	display := b.display.before()
-	if err := display.show(ctx, t.user.ID, at, a.screen); err != nil {
+	if err := display.show(ctx, m.user.ID, at, a.screen); err != nil {
 		return err
 	}
-	return b.follow(ctx, display, t, a)
+	return b.follow(ctx, display, m, a)
 }
 
 // follow looks once more at an order that has just been shown: what became of it
 // before its screen stood could not be shown by whoever did it.
-func (b *Bot) follow(ctx context.Context, display *Display, t turn, shown answer) error {
-	order, err := b.shop.OrderOf(ctx, t.user.ID, shown.order.ID)
+func (b *Bot) follow(ctx context.Context, display *Display, m move, shown answer) error {
+	order, err := b.shop.OrderOf(ctx, m.user.ID, shown.order.ID)
 	if err != nil {
 		return err
 	}
@@ -151,11 +142,11 @@ func (b *Bot) follow(ctx context.Context, display *Display, t turn, shown answer
 	if err != nil {
 		return err
 	}
-	now := t.paint.order(view)
+	now := m.paint.order(view)
 	if now.Text == shown.screen.Text {
 		return nil
 	}
-	return display.refresh(ctx, t.user.ID, now)
+	return display.refresh(ctx, m.user.ID, now)
 }
 
 // messageOf returns the text message of the private chat that the button stands
@@ -169,21 +160,21 @@ func messageOf(q *tgbotapi.CallbackQuery) int64 {
 
 // press runs the handler of a button. What a rule forbids is answered with where
 // the customer stands now.
-func (b *Bot) press(ctx context.Context, t turn, data string) (answer, error) {
+func (b *Bot) press(ctx context.Context, m move, data string) (answer, error) {
 	words := strings.Split(data, ":")
-	handle, known := b.presses[words[0]]
+	r, known := b.routed.byVerb[words[0]]
 	if !known {
-		return t.stale(), nil
+		return m.stale(), nil
 	}
-	a, err := handle(ctx, t, words[1:])
+	a, err := r.step(ctx, m, words[1:])
 	for rule, text := range map[error]string{shop.ErrPrepaid: "limit.prepaid", shop.ErrManyOrders: "limit.orders"} {
 		if errors.Is(err, rule) {
-			return answer{screen: t.paint.menu(t.paint.text(text, nil))}, nil
+			return answer{screen: m.paint.menu(m.paint.text(text, nil))}, nil
 		}
 	}
 	switch shop.KindOf(err) {
 	case shop.KindInvalid, shop.KindNotFound, shop.KindConflict, shop.KindForbidden:
-		return t.stale(), nil
+		return m.stale(), nil
 	default:
 		return a, err
 	}

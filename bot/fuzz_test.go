@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"html"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -152,9 +151,9 @@ func checkMarkup(t *testing.T, s Screen) {
 // gives nothing.
 func FuzzPress(f *testing.F) {
 	b := fuzzed(f)
-	for verb := range maps.Keys(b.routes()) {
-		f.Add(verb)
-		f.Add(verb + ":basic:30d:stars")
+	for _, r := range b.routes() {
+		f.Add(r.verb)
+		f.Add(r.verb + ":basic:30d:stars")
 	}
 	f.Add("order:01950000-0000-7000-8000-000000000001")
 	f.Add("cancel:01950000000070008000000000000001")
@@ -162,7 +161,7 @@ func FuzzPress(f *testing.F) {
 	f.Add("language:\x00")
 	f.Fuzz(func(t *testing.T, data string) {
 		user := shop.User{ID: 7, Language: shop.English, Chosen: true}
-		a, err := b.press(t.Context(), turn{user: user, firstName: "Ann", paint: b.display.texts.painter(user.Language)}, data)
+		a, err := b.press(t.Context(), move{user: user, firstName: "Ann", paint: b.display.texts.painter(user.Language)}, data)
 		if err != nil {
 			t.Fatalf("%q: %v", data, err)
 		}
@@ -187,8 +186,8 @@ func FuzzStart(f *testing.F) {
 	f.Add("", "\u202e\x00\n")
 	f.Fuzz(func(t *testing.T, payload, name string) {
 		name = strings.ToValidUTF8(name, "")
-		move := turn{user: shop.User{ID: 7, Chosen: true}, firstName: name, paint: b.display.texts.painter(shop.English)}
-		plain, err := b.command(t.Context(), move, "/start")
+		m := move{user: shop.User{ID: 7, Chosen: true}, firstName: name, paint: b.display.texts.painter(shop.English)}
+		plain, err := b.command(t.Context(), m, "/start")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +198,7 @@ func FuzzStart(f *testing.F) {
 		if strings.ContainsFunc(plain.screen.Text, disturbs) {
 			t.Errorf("%q turns %q around", name, plain.screen.Text)
 		}
-		a, err := b.command(t.Context(), move, "/start "+payload)
+		a, err := b.command(t.Context(), m, "/start "+payload)
 		if diff := cmp.Diff(plain.screen, a.screen); err != nil || diff != "" {
 			t.Errorf("%q: %v\n%s", payload, err, diff)
 		}

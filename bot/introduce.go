@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	tgbotapi "github.com/go-telegram-bot-api/telegram-bot-api/v5"
 
@@ -18,10 +19,12 @@ type command struct {
 }
 
 // menuCommands returns the menu in one language.
-func menuCommands(p painter) []command {
+func (b *Bot) menuCommands(p painter) []command {
 	var menu []command
-	for _, name := range []string{"start", "buy", "key", "profile", "help", "support", "paysupport", "language"} {
-		menu = append(menu, command{Command: name, Description: p.text("command."+name, nil)})
+	for _, r := range b.routes() {
+		if name := strings.TrimPrefix(r.command, "/"); name != "" && !r.unlisted {
+			menu = append(menu, command{Command: name, Description: p.text("command."+name, nil)})
+		}
 	}
 	return menu
 }
@@ -36,7 +39,7 @@ func (b *Bot) Introduce(ctx context.Context) error {
 	}
 	for _, code := range codes {
 		paint := b.display.texts.painter(shop.Language(code))
-		if err := b.introduceCommands(ctx, code, menuCommands(paint)); err != nil {
+		if err := b.introduceCommands(ctx, code, b.menuCommands(paint)); err != nil {
 			return err
 		}
 		if err := b.introduceText(ctx, code, "Description", "description", paint.text("bot.description", nil)); err != nil {

@@ -210,7 +210,7 @@ func TestNamesAreShownWithoutWhatDisturbsOthers(t *testing.T) {
 		"Ann": "Ann", " Ann\n Lee ": "Ann Lee", "Ann\u202eeel": "Anneel", "\u2066Ann\u2069\x00": "Ann", "👨‍👩‍👧": "👨‍👩‍👧", "אן": "אן",
 		"\u202e": "", "\u3164": "", "\u200b \u00ad": "", "": "",
 	} {
-		greeting := turn{firstName: name, paint: texts(t).painter(shop.English)}.hello()
+		greeting := move{firstName: name, paint: texts(t).painter(shop.English)}.hello()
 		if want == "" && greeting != "" || want != "" && greeting != "👋 Hello, "+want+"!" {
 			t.Errorf("%q is greeted %q", name, greeting)
 		}
