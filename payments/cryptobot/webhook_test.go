@@ -70,7 +70,7 @@ func TestParseVectors(t *testing.T) {
 		want shop.PaymentEvent
 	}{
 		{"vector A in cryptocurrency, paid when it was reported", a, shop.PaymentEvent{
-			ExternalID: "528890", OrderRef: "ord_01HZX3", Invoiced: shop.Money{Minor: 250, Currency: "USDT"},
+			ExternalID: "528890", OrderRef: "ord_01HZX3", Invoiced: shop.Money{Minor: 2_500_000_000, Currency: "USDT"},
 			PaidAsset: "USDT", PaidAmount: "2.5", PaidAt: time.Date(2026, 3, 18, 12, 0, 5, 0, time.UTC),
 		}},
 		{"vector B in roubles with a fee as a number", b, shop.PaymentEvent{
