@@ -128,7 +128,7 @@ func (b *Bot) ownOrder(ctx context.Context, m move, arguments []string) (shop.Or
 
 // view gathers what the screen of an order shows.
 func (b *Bot) view(ctx context.Context, order shop.Order) (orderView, error) {
-	v := orderView{order: order, plan: b.shop.PlanOf(order.Plan)}
+	v := orderView{order: order, plan: b.shop.PlanOf(order.Access().Plan)}
 	invoice, err := b.shop.InvoiceOf(ctx, order.ID)
 	if err != nil && !errors.Is(err, shop.ErrNotFound) {
 		return v, err

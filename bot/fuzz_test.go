@@ -75,7 +75,7 @@ func (ledger) OrdersSince(context.Context, shop.UserID, time.Time) (int, error) 
 
 // Order returns another customer's, whichever is asked for: it must not be shown.
 func (ledger) Order(_ context.Context, id shop.OrderID) (shop.Order, error) {
-	return shop.Order{ID: id, UserID: 666, Plan: "FOREIGN", Status: shop.OrderOpen}, nil
+	return shop.Order{ID: id, UserID: 666, Purpose: shop.BuyAccess{Plan: "FOREIGN"}, Status: shop.OrderOpen}, nil
 }
 
 func (ledger) Invoice(context.Context, shop.OrderID) (shop.Invoice, error) {

@@ -147,7 +147,7 @@ func (p painter) ordersOf(o shop.Offer) []Screen {
 		if err != nil {
 			continue // it is not sold so
 		}
-		order := shop.Order{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length, Provider: provider, Price: price}
+		order := shop.Order{Purpose: shop.BuyAccess{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length}, Provider: provider, Price: price}
 		for _, v := range orderViews() {
 			order.Status = v.order.Status
 			v.plan, v.order = o.Plan, order

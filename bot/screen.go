@@ -145,7 +145,7 @@ type orderView struct {
 // offer returns what the order buys as it is sold today; nothing is sold by way of a zero offer.
 func (v orderView) offer() shop.Offer {
 	for _, period := range v.plan.Periods {
-		if period.ID == v.order.PeriodID {
+		if period.ID == v.order.Access().PeriodID {
 			return shop.Offer{Plan: v.plan, Period: period}
 		}
 	}
@@ -158,7 +158,7 @@ func (p painter) order(v orderView) Screen {
 	s := Screen{Name: "order:" + id}
 	f := fields{
 		"Plan":   p.texts.plan(p.lang, v.plan),
-		"Period": p.texts.period(p.lang, v.order.Period), "Price": p.texts.price(v.order.Price),
+		"Period": p.texts.period(p.lang, v.order.Access().Period), "Price": p.texts.price(v.order.Price),
 		"Until": p.texts.date(p.lang, v.order.ExpiresAt),
 	}
 	switch {
@@ -167,7 +167,7 @@ func (p painter) order(v orderView) Screen {
 	case v.trouble.Doubtful:
 		s.Text, s.Rows = p.text("order.doubtful", f), [][]Button{row(p.button("support", "paysupport")), p.toMenu()}
 	case v.order.Status != shop.OrderOpen:
-		s.Text, s.Rows = p.text("order.closed", f), [][]Button{row(p.button("again", "buy", string(v.order.Plan), string(v.order.PeriodID))), p.toMenu()}
+		s.Text, s.Rows = p.text("order.closed", f), [][]Button{row(p.button("again", "buy", string(v.order.Access().Plan), string(v.order.Access().PeriodID))), p.toMenu()}
 	case v.invoice.URL == "" && v.trouble.Refused:
 		s.Text = p.text("order.refused", f)
 		s.Rows = append(p.ways(v.offer(), v.order.Provider), row(p.button("support", "paysupport"), p.button("cancel", "cancel", id)))

@@ -48,28 +48,30 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The errors that a use case answers with when a rule forbids something.
 var (
-	ErrNotFound      error = &Error{Kind: KindNotFound, Key: "not_found"}
-	ErrNoOffer       error = &Error{Kind: KindNotFound, Key: "no_offer"}
-	ErrOrderClosed   error = &Error{Kind: KindConflict, Key: "order_closed"}
-	ErrNoLanguage    error = &Error{Kind: KindInvalid, Key: "no_language"}
-	ErrForged        error = &Error{Kind: KindForbidden, Key: "forged"}
-	ErrUndecodable   error = &Error{Kind: KindInvalid, Key: "undecodable"}
-	ErrIrrelevant    error = &Error{Kind: KindInvalid, Key: "irrelevant"}
-	ErrBeingPaid     error = &Error{Kind: KindConflict, Key: "being_paid"}
-	ErrNotPayable    error = &Error{Kind: KindConflict, Key: "not_payable"}
-	ErrWrongPayer    error = &Error{Kind: KindForbidden, Key: "wrong_payer"}
-	ErrWrongAmount   error = &Error{Kind: KindInvalid, Key: "wrong_amount"}
-	ErrWrongAsset    error = &Error{Kind: KindInvalid, Key: "wrong_asset"}
-	ErrUnknownOrder  error = &Error{Kind: KindNotFound, Key: "unknown_order"}
-	ErrOrderPaid     error = &Error{Kind: KindConflict, Key: "order_already_paid"}
-	ErrUnsettled     error = &Error{Kind: KindInternal, Key: "unsettled"} // money came, and a fault of ours keeps it from being booked
-	ErrRefunded      error = &Error{Kind: KindConflict, Key: "refunded"}
-	ErrPrepaid       error = &Error{Kind: KindConflict, Key: "prepaid"}
-	ErrManyOrders    error = &Error{Kind: KindConflict, Key: "many_orders"}
-	ErrMattersOpen   error = &Error{Kind: KindConflict, Key: "matters_open"}
-	ErrForgotten     error = &Error{Kind: KindConflict, Key: "forgotten"}
-	ErrLaneLost      error = &Error{Kind: KindConflict, Key: "lane_lost"} // another process has taken the lane
-	ErrHoldsResource error = &Error{Kind: KindInternal, Key: "holds_resource"}
+	ErrNotFound     error = &Error{Kind: KindNotFound, Key: "not_found"}
+	ErrNoOffer      error = &Error{Kind: KindNotFound, Key: "no_offer"}
+	ErrOrderClosed  error = &Error{Kind: KindConflict, Key: "order_closed"}
+	ErrNoLanguage   error = &Error{Kind: KindInvalid, Key: "no_language"}
+	ErrForged       error = &Error{Kind: KindForbidden, Key: "forged"}
+	ErrUndecodable  error = &Error{Kind: KindInvalid, Key: "undecodable"}
+	ErrIrrelevant   error = &Error{Kind: KindInvalid, Key: "irrelevant"}
+	ErrBeingPaid    error = &Error{Kind: KindConflict, Key: "being_paid"}
+	ErrNotPayable   error = &Error{Kind: KindConflict, Key: "not_payable"}
+	ErrWrongPayer   error = &Error{Kind: KindForbidden, Key: "wrong_payer"}
+	ErrWrongAmount  error = &Error{Kind: KindInvalid, Key: "wrong_amount"}
+	ErrWrongAsset   error = &Error{Kind: KindInvalid, Key: "wrong_asset"}
+	ErrUnknownOrder error = &Error{Kind: KindNotFound, Key: "unknown_order"}
+	ErrOrderPaid    error = &Error{Kind: KindConflict, Key: "order_already_paid"}
+	ErrUnsettled    error = &Error{Kind: KindInternal, Key: "unsettled"} // money came, and a fault of ours keeps it from being booked
+	ErrRefunded     error = &Error{Kind: KindConflict, Key: "refunded"}
+	ErrPrepaid      error = &Error{Kind: KindConflict, Key: "prepaid"}
+	ErrManyOrders   error = &Error{Kind: KindConflict, Key: "many_orders"}
+	ErrMattersOpen  error = &Error{Kind: KindConflict, Key: "matters_open"}
+	// ErrUnknownPurpose says that only a newer program knows what the order buys.
+	ErrUnknownPurpose error = &Error{Kind: KindInternal, Key: "unknown_purpose"}
+	ErrForgotten      error = &Error{Kind: KindConflict, Key: "forgotten"}
+	ErrLaneLost       error = &Error{Kind: KindConflict, Key: "lane_lost"} // another process has taken the lane
+	ErrHoldsResource  error = &Error{Kind: KindInternal, Key: "holds_resource"}
 )
 
 // Unavailable says that err is the fault of a dependency that may come back.

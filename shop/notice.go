@@ -135,7 +135,7 @@ func (s *Shop) message(ctx context.Context, n Notify) (Message, error) {
 	if m.Order, err = s.store.Order(ctx, n.OrderID); err != nil {
 		return Message{}, err
 	}
-	m.OrderPlan = s.PlanOf(m.Order.Plan)
+	m.OrderPlan = s.PlanOf(m.Order.Access().Plan)
 	m.Invoice, err = s.store.Invoice(ctx, n.OrderID)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Message{}, err

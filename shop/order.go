@@ -40,14 +40,12 @@ const (
 // OrderLifetime is how long a customer has to pay.
 const OrderLifetime = 30 * time.Minute
 
-// Order is a customer's wish to buy an offer. Everything that the purchase means
+// Order is a customer's wish to buy something. Everything that the purchase means
 // is fixed in it when it is placed.
 type Order struct {
 	ID        OrderID
 	UserID    UserID
-	Plan      PlanID
-	PeriodID  PeriodID
-	Period    time.Duration
+	Purpose   Purpose
 	Provider  Provider
 	Price     Money
 	Assets    []string // in which it may be paid; nil if the settings say so
@@ -63,9 +61,9 @@ type Order struct {
 func NewOrder(user UserID, offer Offer, p Provider, now time.Time) (Order, error) {
 	price, err := offer.By(p)
 	return Order{
-		ID: NewOrderID(), UserID: user,
-		Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length, Provider: p, Price: price,
-		Status: OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
+		ID: NewOrderID(), UserID: user, Provider: p, Price: price,
+		Purpose: BuyAccess{Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length},
+		Status:  OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
 	}, err
 }
 
@@ -74,11 +72,15 @@ func (o Order) Payable(now time.Time) bool {
 	return o.Status == OrderOpen && o.ExpiresAt.After(now)
 }
 
-// same says whether both orders are the same wish: what, for how long, how paid, at
-// what price.
+// same says whether both orders are the same wish: what, how paid, at what price.
 func (o Order) same(other Order) bool {
-	return o.Plan == other.Plan && o.PeriodID == other.PeriodID && o.Period == other.Period &&
-		o.Provider == other.Provider && o.Price == other.Price
+	return o.Purpose == other.Purpose && o.Provider == other.Provider && o.Price == other.Price
+}
+
+// Access returns the access that the order buys; it is zero if it buys something else.
+func (o Order) Access() BuyAccess {
+	access, _ := o.Purpose.(BuyAccess)
+	return access
 }
 
 // CheckPayment returns nil if the payment is what the order asks for, or the rule
@@ -199,7 +201,7 @@ func (s *Shop) withinLimits(ctx context.Context, fresh Order) error {
 		if err != nil {
 			return err
 		}
-		if sub.Extend(fresh.Plan, fresh.Period, fresh.CreatedAt).ExpiresAt.After(fresh.CreatedAt.Add(limits.Prepaid)) {
+		if access := fresh.Access(); sub.Extend(access.Plan, access.Period, fresh.CreatedAt).ExpiresAt.After(fresh.CreatedAt.Add(limits.Prepaid)) {
 			return ErrPrepaid
 		}
 	}

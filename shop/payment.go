@@ -127,31 +127,22 @@ func (s *Shop) settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	})
 }
 
-// pay makes a payment of its order: an event, a paid order, a longer subscription, a
-// posting, and the jobs that follow.
+// pay makes a payment of its order: an event, a paid order, what it bought, and a posting.
 func (s *Shop) pay(ctx context.Context, tx Tx, o Order, e PaymentEvent) error {
 	if err := tx.AddSettled(ctx, e, o.ID); err != nil {
 		return err
 	}
-	sub, err := tx.LockSubscription(ctx, o.UserID)
-	if err != nil {
-		return err
-	}
-	now := s.now()
-	o.Status, o.PaidAt = OrderPaid, now
+	o.Status, o.PaidAt = OrderPaid, s.now()
 	if err := tx.PayOrder(ctx, o); err != nil {
 		return err
 	}
-	if err := tx.SaveSubscriptions(ctx, sub.Extend(o.Plan, o.Period, now)); err != nil {
+	if err := o.Purpose.fulfil(ctx, tx, o); err != nil {
 		return err
 	}
 	if err := tx.Release(ctx, e); err != nil {
 		return err
 	}
-	if err := tx.Post(ctx, saleOf(o, e)); err != nil {
-		return err
-	}
-	return tx.Enqueue(ctx, ConvergeUser{UserID: o.UserID})
+	return tx.Post(ctx, saleOf(o, e))
 }
 
 // flag keeps an event that breaks a rule, and books the money; the same one again is a
@@ -284,7 +275,7 @@ func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
 			return found, err
 		}
 	}
-	invoice, err := gateway.CreateInvoice(calling, o, s.messenger.Describe(user.Language, s.PlanOf(o.Plan), o.Period))
+	invoice, err := gateway.CreateInvoice(calling, o, s.messenger.Describe(user.Language, s.PlanOf(o.Access().Plan), o.Access().Period))
 	switch kind := KindOf(err); {
 	case err == nil || kind == KindUnavailable: // it may be about to make one
 		return invoice, err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,9 +16,10 @@ import (
 type orderRow struct {
 	ID            uuid.UUID
 	UserID        shop.UserID
-	Plan          shop.PlanID
-	PeriodID      shop.PeriodID
-	PeriodSeconds int64
+	Purpose       string
+	Plan          *shop.PlanID // and the period of BuyAccess alone
+	PeriodID      *shop.PeriodID
+	PeriodSeconds *int64
 	Provider      shop.Provider
 	PriceMinor    int64
 	Currency      string
@@ -31,17 +33,32 @@ type orderRow struct {
 
 func (r orderRow) order() shop.Order {
 	return shop.Order{
-		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Plan: r.Plan, PeriodID: r.PeriodID,
-		Period:   time.Duration(r.PeriodSeconds) * time.Second,
+		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Purpose: r.purpose(),
 		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency}, Assets: r.Assets,
 		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt), Agreed: r.Agreed,
 	}
 }
 
+// orderColumns are those of an orderRow.
+const orderColumns = `id, user_id, purpose, plan, period_id, period_seconds, provider, price_minor, currency, assets, status,
+	created_at, expires_at, paid_at, checkout_agreed`
+
+// accessPurpose is how orders of access are stored.
+const accessPurpose = "access"
+
+// purpose returns what the order buys. An order of another program may be of a purpose
+// that is unknown here.
+func (r orderRow) purpose() shop.Purpose {
+	if r.Purpose != accessPurpose || r.Plan == nil || r.PeriodID == nil || r.PeriodSeconds == nil {
+		return shop.UnknownPurpose{Kind: r.Purpose}
+	}
+	return shop.BuyAccess{Plan: *r.Plan, PeriodID: *r.PeriodID, Period: time.Duration(*r.PeriodSeconds) * time.Second}
+}
+
 // LockOpenOrder returns the user's open order, locked, or ErrNotFound.
 func (w *work) LockOpenOrder(ctx context.Context, user shop.UserID) (shop.Order, error) {
 	row, err := one[orderRow](ctx, w, shop.ErrNotFound, `
-		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
+		SELECT `+orderColumns+`
 		FROM orders WHERE user_id = $1 AND status = 'open'
 		FOR UPDATE`, user)
 	return row.order(), err
@@ -49,11 +66,15 @@ func (w *work) LockOpenOrder(ctx context.Context, user shop.UserID) (shop.Order,
 
 // AddOrder stores an order that is open.
 func (w *work) AddOrder(ctx context.Context, o shop.Order) error {
+	access, known := o.Purpose.(shop.BuyAccess)
+	if !known {
+		return fmt.Errorf("add order: %w", shop.ErrUnknownPurpose)
+	}
 	w.reached(orderPlaced, 1)
 	_, err := w.Exec(ctx, `
-		INSERT INTO orders (id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		o.ID.UUID, o.UserID, o.Plan, o.PeriodID, int64(o.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
+		INSERT INTO orders (id, user_id, purpose, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		o.ID.UUID, o.UserID, accessPurpose, access.Plan, access.PeriodID, int64(access.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
 		o.Assets, o.Status, o.CreatedAt, o.ExpiresAt)
 	return err
 }
@@ -77,7 +98,7 @@ func (s *Store) OrdersSince(ctx context.Context, id shop.UserID, since time.Time
 func (s *Store) Order(ctx context.Context, id shop.OrderID) (o shop.Order, err error) {
 	err = s.use(ctx, "read order", func(ctx context.Context, conn *pgxpool.Conn) error {
 		row, err := one[orderRow](ctx, conn, shop.ErrUnknownOrder, `
-			SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
+			SELECT `+orderColumns+`
 			FROM orders WHERE id = $1`, id.UUID)
 		o = row.order()
 		return err
@@ -99,7 +120,7 @@ func (w *work) ExpireOrders(ctx context.Context, now time.Time, limit int) ([]sh
 	rows, err := w.Query(ctx, `
 		UPDATE orders SET status = 'expired'
 		WHERE id IN (SELECT id FROM orders WHERE status = 'open' AND expires_at <= $1 ORDER BY expires_at LIMIT $2) AND status = 'open'
-		RETURNING id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed`,
+		RETURNING `+orderColumns,
 		now, limit)
 	if err != nil {
 		return nil, err

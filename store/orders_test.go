@@ -39,7 +39,7 @@ func TestPlaceOrderKeepsOneOpenOrder(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
 	first := placed(t, s)
-	again, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Plan, first.PeriodID, first.Provider)
+	again, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Access().Plan, first.Access().PeriodID, first.Provider)
 	if err != nil || again.ID != first.ID {
 		t.Errorf("the open order was not kept: %+v, %v", again, err)
 	}
@@ -62,7 +62,7 @@ func TestPlaceOrderAtOnceMakesOneOrder(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Plan, first.PeriodID, first.Provider); err != nil {
+			if _, err := shopOf(s).PlaceOrder(t.Context(), buyer, first.Access().Plan, first.Access().PeriodID, first.Provider); err != nil {
 				t.Error(err)
 			}
 		})

@@ -20,7 +20,7 @@ func (w *work) LockOrderOf(ctx context.Context, e shop.PaymentEvent) (shop.Order
 		id = shop.OrderID{}
 	}
 	row, err := one[orderRow](ctx, w, shop.ErrUnknownOrder, `
-		SELECT id, user_id, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed
+		SELECT `+orderColumns+`
 		FROM orders
 		WHERE id = coalesce((SELECT id FROM orders WHERE id = $1), (SELECT order_id FROM invoices WHERE provider = $2 AND external_id = $3))
 		FOR UPDATE`, id.UUID, e.Provider, e.ExternalID)

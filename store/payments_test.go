@@ -177,6 +177,40 @@ func TestSettleFlagsASecondPaymentOfOneOrder(t *testing.T) {
 	}
 }
 
+// A newer program sells something that this one does not know: what is paid for it waits
+// for that program.
+func TestAPaymentForAPurposeThatIsUnknownWaits(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	become := func(purpose, plan, period, seconds string) {
+		t.Helper()
+		if _, err := s.Pool().Exec(t.Context(), `UPDATE orders SET purpose = $2, plan = `+plan+`, period_id = `+period+`, period_seconds = `+seconds+` WHERE id = $1`,
+			o.ID.UUID, purpose); err != nil {
+			t.Fatal(err)
+		}
+	}
+	become("gift", "NULL", "NULL", "NULL")
+	e := paymentOf(o)
+	if outcome, err := settle(t, s, e); outcome != shop.Flagged || err != nil {
+		t.Fatal(outcome, err)
+	}
+	got, err := s.Order(t.Context(), o.ID)
+	if err != nil || got.Status != shop.OrderOpen || got.Purpose != (shop.UnknownPurpose{Kind: "gift"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if sum := balances(t, s); len(sum) != 0 {
+		t.Errorf("booked: %v", sum)
+	}
+	become("access", "'basic'", "'30d'", "2592000")
+	if err := shopOf(s).SweepPayments(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Order(t.Context(), o.ID); err != nil || got.Status != shop.OrderPaid {
+		t.Errorf("the newer program: %+v, %v", got, err)
+	}
+}
+
 func TestSettleKnowsTheOrderByItsInvoiceToo(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)
