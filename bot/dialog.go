@@ -68,7 +68,7 @@ func (b *Bot) plan(_ context.Context, m move, arguments []string) (answer, error
 }
 
 func (b *Bot) offer(_ context.Context, m move, arguments []string) (answer, error) {
-	offer, err := b.shop.Catalogue().Quote(shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1)))
+	offer, err := b.shop.Catalogue().Offer(shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1)))
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,11 +82,11 @@ func (b *Bot) pay(ctx context.Context, m move, arguments []string) (answer, erro
 	}
 	plan, period := shop.PlanID(argument(arguments, 0)), shop.PeriodID(argument(arguments, 1))
 	if shown := argument(arguments, 3); shown != "" {
-		offer, err := b.shop.Catalogue().Quote(plan, period)
+		offer, err := b.shop.Catalogue().Offer(plan, period)
 		if err != nil {
 			return answer{}, err
 		}
-		if price, err := offer.By(provider); err != nil || priceTag(price) != shown {
+		if quote, err := offer.Price(provider); err != nil || priceTag(quote) != shown {
 			return answer{screen: m.paint.repriced(offer)}, nil
 		}
 	}

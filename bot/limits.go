@@ -143,11 +143,11 @@ func subscriptions() []shop.Subscription {
 func (p painter) ordersOf(o shop.Offer) []Screen {
 	var all []Screen
 	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
-		price, err := o.By(provider)
+		quote, err := o.Price(provider)
 		if err != nil {
 			continue // it is not sold so
 		}
-		order := shop.Order{Purpose: shop.BuyAccess{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length}, Provider: provider, Price: price}
+		order := shop.Order{Purpose: shop.BuyAccess{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length}, Provider: provider, Quote: quote}
 		for _, v := range orderViews() {
 			order.Status = v.order.Status
 			v.plan, v.order = o.Plan, order

@@ -148,7 +148,7 @@ func TestCheckoutAgreesOnlyToWhatIsRight(t *testing.T) {
 			f.must(err)
 		}},
 		{name: "paid", payer: ann, reason: "cannot be paid", before: func(f *front, o shop.Order) {
-			_, err := f.shop.Settle(f.t.Context(), shop.PaymentEvent{Provider: shop.Stars, ExternalID: "c", OrderRef: o.ID.String(), Invoiced: o.Price, Raw: []byte("{}")})
+			_, err := f.shop.Settle(f.t.Context(), shop.PaymentEvent{Provider: shop.Stars, ExternalID: "c", OrderRef: o.ID.String(), Invoiced: o.Quote.Total, Raw: []byte("{}")})
 			f.must(err)
 		}},
 		{name: "another amount", payer: ann, reason: "cannot be paid", payload: "order", price: 98},
@@ -325,7 +325,7 @@ func TestARefundOfWhichNobodyToldUsIsFoundByTheSweep(t *testing.T) {
 func paidBy(o shop.Order, charge string) string {
 	return fmt.Sprintf(`{"update_id":1,"message":{"message_id":1,"date":1767225600,"from":{"id":%d},"chat":{"id":%[1]d,"type":"private"},
 		"successful_payment":{"currency":"XTR","total_amount":%d,"invoice_payload":%q,"telegram_payment_charge_id":%q}}}`,
-		o.UserID, o.Price.Minor, o.ID, charge)
+		o.UserID, o.Quote.Total.Minor, o.ID, charge)
 }
 
 func (f *front) status(o shop.Order) shop.OrderStatus {
@@ -412,7 +412,7 @@ func TestACheckoutAskedForAgainStillKeepsOthersOff(t *testing.T) {
 	_, err := f.store.Pool().Exec(t.Context(), `UPDATE orders SET checkout_agreed = false`) // as a crash leaves it
 	f.must(err)
 	f.must(f.Checkout(t.Context(), asked[0]))
-	other := shop.Checkout{ID: "other", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Price}
+	other := shop.Checkout{ID: "other", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Quote.Total}
 	if _, err := f.shop.BeginCheckout(t.Context(), other); !errors.Is(err, shop.ErrBeingPaid) {
 		t.Errorf("charged for twice: %v", err)
 	}
@@ -422,7 +422,7 @@ func TestACheckoutThatComesToNothingMayBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	f := newFront(t)
 	order, link := f.ordersInStars()
-	_, err := f.shop.BeginCheckout(t.Context(), shop.Checkout{ID: "lost", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Price})
+	_, err := f.shop.BeginCheckout(t.Context(), shop.Checkout{ID: "lost", OrderRef: order.ID.String(), Payer: order.UserID, Amount: order.Quote.Total})
 	f.must(err)
 	if r, ok := errors.AsType[*telegram.RefusedError](f.pays(ann, link)); !ok || !strings.Contains(r.Reason, "in two minutes") {
 		t.Errorf("%v", r)

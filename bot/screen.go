@@ -111,20 +111,20 @@ func (p painter) offer(o shop.Offer) Screen {
 func (p painter) ways(o shop.Offer, but shop.Provider) [][]Button {
 	var rows [][]Button
 	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
-		price, err := o.By(provider)
+		quote, err := o.Price(provider)
 		if err != nil || provider == but {
 			continue // it is not sold so
 		}
 		rows = append(rows, row(Button{
-			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(price)}),
-			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider), priceTag(price)}, ":"),
+			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(quote.Total)}),
+			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider), priceTag(quote)}, ":"),
 		}))
 	}
 	return rows
 }
 
 // priceTag is how a button remembers the price that it shows.
-func priceTag(m shop.Money) string { return strconv.FormatInt(m.Minor, 36) }
+func priceTag(q shop.Quote) string { return strconv.FormatInt(q.Total.Minor, 36) }
 
 // repriced is the offer once more, to whom an earlier price was shown.
 func (p painter) repriced(o shop.Offer) Screen {
@@ -158,7 +158,7 @@ func (p painter) order(v orderView) Screen {
 	s := Screen{Name: "order:" + id}
 	f := fields{
 		"Plan":   p.texts.plan(p.lang, v.plan),
-		"Period": p.texts.period(p.lang, v.order.Access().Period), "Price": p.texts.price(v.order.Price),
+		"Period": p.texts.period(p.lang, v.order.Access().Period), "Price": p.texts.price(v.order.Quote.Total),
 		"Until": p.texts.date(p.lang, v.order.ExpiresAt),
 	}
 	switch {

@@ -60,9 +60,8 @@ func (c Catalogue) Plan(id PlanID) (Plan, error) {
 	return Plan{}, fmt.Errorf("plan %q: %w", id, ErrNoOffer)
 }
 
-// Quote is the one place where a price comes from: screens, invoices and renewals
-// all ask it. It returns ErrNoOffer for what is not sold.
-func (c Catalogue) Quote(plan PlanID, period PeriodID) (Offer, error) {
+// Offer returns the plan for the period, or ErrNoOffer if it is not sold.
+func (c Catalogue) Offer(plan PlanID, period PeriodID) (Offer, error) {
 	p, err := c.Plan(plan)
 	if err != nil {
 		return Offer{}, err
@@ -75,14 +74,22 @@ func (c Catalogue) Quote(plan PlanID, period PeriodID) (Offer, error) {
 	return Offer{}, fmt.Errorf("plan %q for %q: %w", plan, period, ErrNoOffer)
 }
 
-// By returns what the offer costs by way of a provider, or ErrNoOffer if it is not
+// Quote is what an offer costs.
+type Quote struct {
+	Base  Money  // by the catalogue
+	Rule  string // the one that lowered it, empty if none did
+	Total Money  // what is asked for
+}
+
+// Price is the one place where a price comes from: screens, orders and renewals all ask
+// it. It returns what the offer costs by way of a provider, or ErrNoOffer if it is not
 // sold so.
-func (o Offer) By(p Provider) (Money, error) {
+func (o Offer) Price(p Provider) (Quote, error) {
 	price := map[Provider]Money{CryptoBot: o.Period.Price, Stars: o.Period.Stars}[p]
 	if price == (Money{}) {
-		return Money{}, fmt.Errorf("plan %q for %q by %q: %w", o.Plan.ID, o.Period.ID, p, ErrNoOffer)
+		return Quote{}, fmt.Errorf("plan %q for %q by %q: %w", o.Plan.ID, o.Period.ID, p, ErrNoOffer)
 	}
-	return price, nil
+	return Quote{Base: price, Total: price}, nil
 }
 
 const day = 24 * time.Hour

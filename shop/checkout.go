@@ -48,7 +48,7 @@ func (o Order) CheckCheckout(c Checkout, now time.Time) error {
 		return ErrWrongPayer
 	case !o.Payable(now):
 		return ErrNotPayable
-	case c.Amount != o.Price:
+	case c.Amount != o.Quote.Total:
 		return ErrWrongAmount
 	}
 	return nil

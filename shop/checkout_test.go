@@ -12,7 +12,7 @@ import (
 
 // asks is Telegram's question whether the order's own customer may pay it.
 func asks(o shop.Order, id string) shop.Checkout {
-	return shop.Checkout{ID: id, OrderRef: o.ID.String(), Payer: o.UserID, Amount: o.Price}
+	return shop.Checkout{ID: id, OrderRef: o.ID.String(), Payer: o.UserID, Amount: o.Quote.Total}
 }
 
 // begin asks whether the provider may charge.
@@ -181,7 +181,7 @@ func TestAnUpdateIsBelievedOnlyOfWhatWasAgreedTo(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			o := w.orderInStars()
-			forged := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "made-up", OrderRef: o.ID.String(), Invoiced: o.Price, Raw: []byte("{}")}
+			forged := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "made-up", OrderRef: o.ID.String(), Invoiced: o.Quote.Total, Raw: []byte("{}")}
 			if c.begun {
 				w.must(w.begin(asks(o, "q")))
 			}
@@ -217,7 +217,7 @@ func TestAPaymentWaitsForTheNoteOfOurConsent(t *testing.T) {
 	w := setup(t)
 	o := w.orderInStars()
 	w.must(w.begin(asks(o, "q")))
-	paid := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "x", OrderRef: o.ID.String(), Invoiced: o.Price, PaidAt: w.now(), Raw: []byte("{}")}
+	paid := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "x", OrderRef: o.ID.String(), Invoiced: o.Quote.Total, PaidAt: w.now(), Raw: []byte("{}")}
 	if err := w.Credit(t.Context(), paid); shop.KindOf(err) != shop.KindLimited || w.jobs("sweep_payments") != 0 {
 		t.Errorf("%v, %d sweeps", err, w.jobs("sweep_payments"))
 	}

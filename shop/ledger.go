@@ -41,7 +41,7 @@ type Entry struct {
 
 // saleOf books a sale paid through a provider.
 func saleOf(o Order, e PaymentEvent) Posting {
-	return Posting{Kind: "sale", OrderID: o.ID, Entries: e.entries(o.Price, o.Purpose.owed())}
+	return Posting{Kind: "sale", OrderID: o.ID, Entries: e.entries(o.Quote.Total, o.Purpose.owed())}
 }
 
 // entries books that the event brought the price, which is owed to the account: the provider

@@ -47,7 +47,7 @@ type Order struct {
 	UserID    UserID
 	Purpose   Purpose
 	Provider  Provider
-	Price     Money
+	Quote     Quote    // what it costs
 	Assets    []string // in which it may be paid; nil if the settings say so
 	Status    OrderStatus
 	CreatedAt time.Time
@@ -59,9 +59,9 @@ type Order struct {
 // NewOrder returns an open order for the offer at its price of today, or ErrNoOffer
 // if the provider does not sell it.
 func NewOrder(user UserID, offer Offer, p Provider, now time.Time) (Order, error) {
-	price, err := offer.By(p)
+	quote, err := offer.Price(p)
 	return Order{
-		ID: NewOrderID(), UserID: user, Provider: p, Price: price,
+		ID: NewOrderID(), UserID: user, Provider: p, Quote: quote,
 		Purpose: BuyAccess{Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length},
 		Status:  OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
 	}, err
@@ -74,7 +74,7 @@ func (o Order) Payable(now time.Time) bool {
 
 // same says whether both orders are the same wish: what, how paid, at what price.
 func (o Order) same(other Order) bool {
-	return o.Purpose == other.Purpose && o.Provider == other.Provider && o.Price == other.Price
+	return o.Purpose == other.Purpose && o.Provider == other.Provider && o.Quote == other.Quote
 }
 
 // Access returns the access that the order buys; it is zero if it buys something else.
@@ -95,7 +95,7 @@ func (o Order) CheckPayment(e PaymentEvent, acceptedAssets []string) error {
 		return ErrOrderPaid
 	case o.UserID <= 0:
 		return ErrForgotten
-	case e.Invoiced != o.Price:
+	case e.Invoiced != o.Quote.Total:
 		return ErrWrongAmount
 	case e.PaidAsset != "" && !slices.Contains(acceptedAssets, e.PaidAsset):
 		return ErrWrongAsset
@@ -154,7 +154,7 @@ type OrderTx interface {
 // returns that order; another wish replaces it. It returns ErrNoOffer for what is
 // not sold, and ErrPrepaid or ErrManyOrders for what is beyond the catalogue's limits.
 func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period PeriodID, p Provider) (Order, error) {
-	offer, err := s.Catalogue().Quote(plan, period)
+	offer, err := s.Catalogue().Offer(plan, period)
 	if err != nil {
 		return Order{}, err
 	}

@@ -258,7 +258,7 @@ func TestAnOrderCostsWhatItsProviderTakes(t *testing.T) {
 	} {
 		o, err := shop.NewOrder(1, c.offer, c.by, noon)
 		sold := c.want != shop.Money{}
-		if sold == errors.Is(err, shop.ErrNoOffer) || sold && (o.Price != c.want || o.Provider != c.by || !o.Payable(noon)) {
+		if sold == errors.Is(err, shop.ErrNoOffer) || sold && (o.Quote.Total != c.want || o.Provider != c.by || !o.Payable(noon)) {
 			t.Errorf("%s: %+v, %v", c.name, o, err)
 		}
 	}
@@ -266,8 +266,8 @@ func TestAnOrderCostsWhatItsProviderTakes(t *testing.T) {
 
 func TestStarsPayAnOrderInStarsAndNoOther(t *testing.T) {
 	t.Parallel()
-	stars := shop.Order{UserID: 1, Provider: shop.Stars, Price: shop.Money{Minor: 100, Currency: shop.XTR}, Status: shop.OrderOpen}
-	roubles := shop.Order{UserID: 1, Provider: shop.CryptoBot, Price: shop.Money{Minor: 100, Currency: "RUB"}, Status: shop.OrderOpen}
+	stars := shop.Order{UserID: 1, Provider: shop.Stars, Quote: shop.Quote{Total: shop.Money{Minor: 100, Currency: shop.XTR}}, Status: shop.OrderOpen}
+	roubles := shop.Order{UserID: 1, Provider: shop.CryptoBot, Quote: shop.Quote{Total: shop.Money{Minor: 100, Currency: "RUB"}}, Status: shop.OrderOpen}
 	paid := stars
 	paid.Status = shop.OrderPaid
 	for _, c := range []struct {
@@ -276,12 +276,12 @@ func TestStarsPayAnOrderInStarsAndNoOther(t *testing.T) {
 		sum   shop.Money
 		want  error
 	}{
-		{"the price", stars, stars.Price, nil},
+		{"the price", stars, stars.Quote.Total, nil},
 		{"a Star less", stars, shop.Money{Minor: 99, Currency: shop.XTR}, shop.ErrWrongAmount},
 		{"a Star more", stars, shop.Money{Minor: 101, Currency: shop.XTR}, shop.ErrWrongAmount},
 		{"kopecks for Stars", stars, shop.Money{Minor: 100, Currency: "RUB"}, shop.ErrWrongAmount},
-		{"Stars for kopecks", roubles, stars.Price, shop.ErrWrongAmount},
-		{"once more", paid, stars.Price, shop.ErrOrderPaid},
+		{"Stars for kopecks", roubles, stars.Quote.Total, shop.ErrWrongAmount},
+		{"once more", paid, stars.Quote.Total, shop.ErrOrderPaid},
 	} {
 		e := shop.PaymentEvent{Provider: shop.Stars, ExternalID: "c", Invoiced: c.sum}
 		if err := c.order.CheckPayment(e, []string{"USDT"}); !errors.Is(err, c.want) {
@@ -293,7 +293,7 @@ func TestStarsPayAnOrderInStarsAndNoOther(t *testing.T) {
 func TestCheckCheckoutIsNeverBlind(t *testing.T) {
 	t.Parallel()
 	price := shop.Money{Minor: 100, Currency: "XTR"}
-	open := shop.Order{UserID: 1, Price: price, Status: shop.OrderOpen, ExpiresAt: noon.Add(time.Minute)}
+	open := shop.Order{UserID: 1, Quote: shop.Quote{Total: price}, Status: shop.OrderOpen, ExpiresAt: noon.Add(time.Minute)}
 	paid, cancelled, expired := open, open, open
 	paid.Status, cancelled.Status, expired.Status = shop.OrderPaid, shop.OrderCancelled, shop.OrderExpired
 	for _, c := range []struct {
@@ -332,11 +332,11 @@ func TestGuessLanguage(t *testing.T) {
 func TestQuoteSellsOnlyWhatIsSold(t *testing.T) {
 	t.Parallel()
 	c := catalogue()
-	if offer, err := c.Quote("basic", "30d"); err != nil || offer.Period.Price.Minor != 14900 {
+	if offer, err := c.Offer("basic", "30d"); err != nil || offer.Period.Price.Minor != 14900 {
 		t.Errorf("%+v, %v", offer, err)
 	}
 	for _, q := range [][2]string{{"basic", "31d"}, {"gold", "30d"}, {"", ""}} {
-		if _, err := c.Quote(shop.PlanID(q[0]), shop.PeriodID(q[1])); !errors.Is(err, shop.ErrNoOffer) {
+		if _, err := c.Offer(shop.PlanID(q[0]), shop.PeriodID(q[1])); !errors.Is(err, shop.ErrNoOffer) {
 			t.Errorf("%v: %v", q, err)
 		}
 	}

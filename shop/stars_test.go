@@ -21,7 +21,7 @@ func TestAnotherWayToPayIsAnotherWish(t *testing.T) {
 	if old, err := w.OrderOf(t.Context(), anna, roubles.ID); err != nil || old.Status != shop.OrderCancelled || stars.ID == roubles.ID {
 		t.Errorf("%+v, %v", old, err)
 	}
-	if stars.Price != (shop.Money{Minor: 99, Currency: shop.XTR}) || stars.Provider != shop.Stars {
+	if stars.Quote.Total != (shop.Money{Minor: 99, Currency: shop.XTR}) || stars.Provider != shop.Stars {
 		t.Errorf("%+v", stars)
 	}
 	if again := w.orderInStars(); again.ID != stars.ID {

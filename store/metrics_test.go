@@ -128,7 +128,7 @@ func TestWhatIsRolledBackIsNotCounted(t *testing.T) {
 			return err
 		}
 		return errors.Join(tx.AddSettled(ctx, e, o.ID), tx.Post(ctx, shop.Posting{
-			Kind: "sale", OrderID: o.ID, Entries: []shop.Entry{{Account: shop.SalesAccount, Amount: o.Price}}, // the database refuses it at the commit
+			Kind: "sale", OrderID: o.ID, Entries: []shop.Entry{{Account: shop.SalesAccount, Amount: o.Quote.Total}}, // the database refuses it at the commit
 		}))
 	})
 	if err == nil {

@@ -21,6 +21,8 @@ type orderRow struct {
 	PeriodID      *shop.PeriodID
 	PeriodSeconds *int64
 	Provider      shop.Provider
+	BaseMinor     int64
+	PriceRule     string
 	PriceMinor    int64
 	Currency      string
 	Assets        []string
@@ -34,14 +36,14 @@ type orderRow struct {
 func (r orderRow) order() shop.Order {
 	return shop.Order{
 		ID: shop.OrderID{UUID: r.ID}, UserID: r.UserID, Purpose: r.purpose(),
-		Provider: r.Provider, Price: shop.Money{Minor: r.PriceMinor, Currency: r.Currency}, Assets: r.Assets,
+		Provider: r.Provider, Quote: r.quote(), Assets: r.Assets,
 		Status: r.Status, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), PaidAt: orZero(r.PaidAt), Agreed: r.Agreed,
 	}
 }
 
 // orderColumns are those of an orderRow.
-const orderColumns = `id, user_id, purpose, plan, period_id, period_seconds, provider, price_minor, currency, assets, status,
-	created_at, expires_at, paid_at, checkout_agreed`
+const orderColumns = `id, user_id, purpose, plan, period_id, period_seconds, provider,
+	coalesce(base_minor, price_minor) AS base_minor, price_rule, price_minor, currency, assets, status, created_at, expires_at, paid_at, checkout_agreed`
 
 // accessPurpose is how orders of access are stored.
 const accessPurpose = "access"
@@ -53,6 +55,14 @@ func (r orderRow) purpose() shop.Purpose {
 		return shop.UnknownPurpose{Kind: r.Purpose}
 	}
 	return shop.BuyAccess{Plan: *r.Plan, PeriodID: *r.PeriodID, Period: time.Duration(*r.PeriodSeconds) * time.Second}
+}
+
+// quote returns what the order costs. One of the program before knows its total alone.
+func (r orderRow) quote() shop.Quote {
+	return shop.Quote{
+		Base: shop.Money{Minor: r.BaseMinor, Currency: r.Currency}, Rule: r.PriceRule,
+		Total: shop.Money{Minor: r.PriceMinor, Currency: r.Currency},
+	}
 }
 
 // LockOpenOrder returns the user's open order, locked, or ErrNotFound.
@@ -72,10 +82,11 @@ func (w *work) AddOrder(ctx context.Context, o shop.Order) error {
 	}
 	w.reached(orderPlaced, 1)
 	_, err := w.Exec(ctx, `
-		INSERT INTO orders (id, user_id, purpose, plan, period_id, period_seconds, provider, price_minor, currency, assets, status, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		o.ID.UUID, o.UserID, accessPurpose, access.Plan, access.PeriodID, int64(access.Period/time.Second), o.Provider, o.Price.Minor, o.Price.Currency,
-		o.Assets, o.Status, o.CreatedAt, o.ExpiresAt)
+		INSERT INTO orders (id, user_id, purpose, plan, period_id, period_seconds, provider,
+			base_minor, price_rule, price_minor, currency, assets, status, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		o.ID.UUID, o.UserID, accessPurpose, access.Plan, access.PeriodID, int64(access.Period/time.Second), o.Provider,
+		o.Quote.Base.Minor, o.Quote.Rule, o.Quote.Total.Minor, o.Quote.Total.Currency, o.Assets, o.Status, o.CreatedAt, o.ExpiresAt)
 	return err
 }
 

@@ -52,6 +52,30 @@ func TestPlaceOrderKeepsOneOpenOrder(t *testing.T) {
 	}
 }
 
+func TestAnOrderRemembersItsWholeQuote(t *testing.T) {
+	t.Parallel()
+	s := server.Open(t)
+	o := placed(t, s)
+	for _, c := range []struct {
+		base any
+		rule string
+		want shop.Quote
+	}{
+		{nil, "", shop.Quote{Base: o.Quote.Total, Total: o.Quote.Total}}, // the program before
+		{o.Quote.Total.Minor * 2, "half", shop.Quote{Base: shop.Money{Minor: o.Quote.Total.Minor * 2, Currency: "RUB"}, Rule: "half", Total: o.Quote.Total}},
+	} {
+		if _, err := s.Pool().Exec(t.Context(), `UPDATE orders SET base_minor = $2, price_rule = $3 WHERE id = $1`, o.ID.UUID, c.base, c.rule); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Order(t.Context(), o.ID); err != nil || got.Quote != c.want {
+			t.Errorf("%+v, %v", got.Quote, err)
+		}
+	}
+	if again, err := shopOf(s).PlaceOrder(t.Context(), buyer, o.Access().Plan, o.Access().PeriodID, o.Provider); err != nil || again.ID == o.ID {
+		t.Errorf("an order at another price is another wish: %+v, %v", again, err)
+	}
+}
+
 func TestPlaceOrderAtOnceMakesOneOrder(t *testing.T) {
 	t.Parallel()
 	s := server.Open(t)

@@ -47,7 +47,7 @@ var offered = shop.Offer{
 
 func paymentOf(o shop.Order) shop.PaymentEvent {
 	return shop.PaymentEvent{
-		Provider: shop.CryptoBot, ExternalID: "inv-" + o.ID.String(), OrderRef: o.ID.String(), Invoiced: o.Price,
+		Provider: shop.CryptoBot, ExternalID: "inv-" + o.ID.String(), OrderRef: o.ID.String(), Invoiced: o.Quote.Total,
 		PaidAsset: "USDT", PaidAmount: "1.9", PaidAt: time.Now(), Raw: []byte(`{}`),
 	}
 }

@@ -12,7 +12,7 @@ import (
 // starsFor is Telegram's word that an order was paid in Stars.
 func starsFor(o shop.Order) shop.PaymentEvent {
 	return shop.PaymentEvent{
-		Provider: shop.Stars, ExternalID: "stx-" + o.ID.String(), OrderRef: o.ID.String(), Invoiced: o.Price,
+		Provider: shop.Stars, ExternalID: "stx-" + o.ID.String(), OrderRef: o.ID.String(), Invoiced: o.Quote.Total,
 		PaidAt: time.Now(), Raw: []byte(`{"update_id":1}`),
 	}
 }
@@ -23,7 +23,7 @@ func TestAnOrderRemembersByWhomItIsPaid(t *testing.T) {
 		s := server.Open(t)
 		o := placedBy(t, s, p)
 		got, err := s.Order(t.Context(), o.ID)
-		if err != nil || got.Provider != p || got.Price != o.Price {
+		if err != nil || got.Provider != p || got.Quote.Total != o.Quote.Total {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}

@@ -100,7 +100,7 @@ func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description st
 		assets = c.cfg.Assets
 	}
 	params := createParams{
-		CurrencyType: "fiat", Fiat: o.Price.Currency, Amount: o.Price.Decimal(),
+		CurrencyType: "fiat", Fiat: o.Quote.Total.Currency, Amount: o.Quote.Total.Decimal(),
 		AcceptedAssets: strings.Join(assets, ","), Description: shorten(description),
 		Payload: payloadOf(o), ExpiresIn: int64(left / time.Second),
 	}

@@ -62,7 +62,7 @@ func clientOf(t *testing.T, handler http.HandlerFunc) *cryptobot.Client {
 func order() shop.Order {
 	return shop.Order{
 		UserID: 7001,
-		ID:     shop.NewOrderID(), Price: shop.Money{Minor: 19900, Currency: "RUB"}, Status: shop.OrderOpen,
+		ID:     shop.NewOrderID(), Quote: shop.Quote{Total: shop.Money{Minor: 19900, Currency: "RUB"}}, Status: shop.OrderOpen,
 		CreatedAt: noon(), ExpiresAt: noon().Add(30*time.Minute + 900*time.Millisecond),
 	}
 }
@@ -193,7 +193,7 @@ func TestPaidInvoicesAsksInBatches(t *testing.T) {
 		t.Fatalf("got %d events in %d calls, %v", len(events), b.calls.Load(), err)
 	}
 	want := shop.PaymentEvent{
-		Provider: shop.CryptoBot, ExternalID: made.ExternalID, OrderRef: o.ID.String(), Invoiced: o.Price,
+		Provider: shop.CryptoBot, ExternalID: made.ExternalID, OrderRef: o.ID.String(), Invoiced: o.Quote.Total,
 		PaidAsset: "USDT", PaidAmount: "2.50983983", FeeAsset: "USDT", FeeAmount: "0.07529519", PaidAt: noon(), Raw: events[0].Raw,
 	}
 	if diff := cmp.Diff(want, events[0]); diff != "" {

@@ -49,14 +49,14 @@ func internal(err error) error {
 // open, and while no other checkout of it is under way.
 func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description string) (shop.Invoice, error) {
 	title := shorten(description, maxTitle)
-	prices, err := json.Marshal([]price{{Label: title, Amount: o.Price.Minor}})
+	prices, err := json.Marshal([]price{{Label: title, Amount: o.Quote.Total.Minor}})
 	if err != nil {
 		return shop.Invoice{}, internal(err)
 	}
 	var link string
 	if err := c.call(ctx, "createInvoiceLink", map[string]string{
 		"title": title, "description": shorten(description, maxDescription), "payload": o.ID.String(),
-		"provider_token": "", "currency": o.Price.Currency, "prices": string(prices),
+		"provider_token": "", "currency": o.Quote.Total.Currency, "prices": string(prices),
 	}, &link); err != nil {
 		return shop.Invoice{}, err
 	}

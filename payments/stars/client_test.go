@@ -24,7 +24,7 @@ const token = "123456:AAHnotarealtokenbutlongenough000000"
 func order(price int64) shop.Order {
 	now := time.Now().UTC()
 	return shop.Order{
-		ID: shop.NewOrderID(), UserID: 7, Provider: shop.Stars, Price: shop.Money{Minor: price, Currency: shop.XTR},
+		ID: shop.NewOrderID(), UserID: 7, Provider: shop.Stars, Quote: shop.Quote{Total: shop.Money{Minor: price, Currency: shop.XTR}},
 		Status: shop.OrderOpen, CreatedAt: now, ExpiresAt: now.Add(shop.OrderLifetime),
 	}
 }
@@ -134,14 +134,14 @@ func TestALinkIsMadeAndItsPaymentIsFound(t *testing.T) {
 		t.Fatalf("%+v", events)
 	}
 	e := events[0]
-	if e.Provider != shop.Stars || e.OrderRef != o.ID.String() || e.Invoiced != o.Price || e.ExternalID == "" || !json.Valid(e.Raw) ||
+	if e.Provider != shop.Stars || e.OrderRef != o.ID.String() || e.Invoiced != o.Quote.Total || e.ExternalID == "" || !json.Valid(e.Raw) ||
 		time.Since(e.PaidAt) > time.Minute || o.CheckPayment(e, nil) != nil {
 		t.Errorf("%+v", e)
 	}
 	var done bool
 	b.must(b.call(t.Context(), "refundStarPayment", map[string]string{"user_id": "7", "telegram_payment_charge_id": e.ExternalID}, &done))
 	if events, _, err := c.RecentPaid(t.Context(), 0); err != nil || len(events) != 1 || !events[0].Refunded || events[0].ExternalID != e.ExternalID ||
-		events[0].OrderRef != o.ID.String() || events[0].Invoiced != o.Price {
+		events[0].OrderRef != o.ID.String() || events[0].Invoiced != o.Quote.Total {
 		t.Errorf("what was given back is no payment: %+v, %v", events, err)
 	}
 	if broken := b.Violations(); len(broken) > 0 {

@@ -230,7 +230,7 @@ func (g *Gateway) Forget() {
 
 func (g *Gateway) event(id string, o shop.Order) shop.PaymentEvent {
 	e := shop.PaymentEvent{
-		Provider: g.provider, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Price,
+		Provider: g.provider, ExternalID: id, OrderRef: o.ID.String(), Invoiced: o.Quote.Total,
 		PaidAt: time.Now(), Raw: []byte(`{}`),
 	}
 	if g.provider == shop.CryptoBot {
