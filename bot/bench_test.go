@@ -11,6 +11,7 @@ import (
 	"sallyport/bot"
 	"sallyport/outbound"
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 // BenchmarkPress answers a pressed button: the database is real, and Telegram takes
@@ -22,7 +23,7 @@ func BenchmarkPress(b *testing.B) {
 	defer api.Close()
 	client := bot.NewClient(token, api.URL, outbound.New(outbound.Config{Name: "telegram"}))
 	defer client.Close()
-	texts, err := bot.NewTexts(time.UTC)
+	texts, err := bot.NewTexts(time.UTC, shoptest.Providers(nil, nil))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func (b *Bot) pay(ctx context.Context, m move, arguments []string) (answer, erro
 		if err != nil {
 			return answer{}, err
 		}
-		if quote, err := offer.Price(provider); err != nil || priceTag(quote) != shown {
+		if quote, err := b.shop.Price(offer, provider); err != nil || priceTag(quote) != shown {
 			return answer{screen: m.paint.repriced(offer)}, nil
 		}
 	}

@@ -72,7 +72,7 @@ func newFront(t *testing.T) *front {
 	t.Cleanup(api.Close)
 	f.client = bot.NewClient(token, api.URL, outbound.New(outbound.Config{Name: "telegram"}))
 	t.Cleanup(f.client.Close)
-	texts, err := bot.NewTexts(time.UTC)
+	texts, err := bot.NewTexts(time.UTC, shoptest.Providers(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +85,7 @@ func newFront(t *testing.T) *front {
 	f.nodes = []shop.Node{shoptest.NewNode("de1")}
 	f.shop = shop.New(shop.Config{
 		Store: f.store, Catalogue: &f.catalogue, Nodes: func() []shop.Node { return f.nodes },
-		Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: f.gateway, shop.Stars: stars.New(f.call)},
-		Messenger: f.messenger, Assets: []string{"USDT"},
+		Providers: shoptest.Providers(f.gateway, stars.New(f.call)), Messenger: f.messenger,
 	})
 	f.Bot = bot.New(f.shop, f.client, bot.NewDisplay(f.sender, f.store, texts, bot.Reply))
 	return f

@@ -142,12 +142,12 @@ func subscriptions() []shop.Subscription {
 // ordersOf returns the screens of an order for the offer, in each state and by each provider.
 func (p painter) ordersOf(o shop.Offer) []Screen {
 	var all []Screen
-	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
-		quote, err := o.Price(provider)
+	for _, d := range p.texts.providers {
+		quote, err := o.Price(d)
 		if err != nil {
 			continue // it is not sold so
 		}
-		order := shop.Order{Purpose: shop.BuyAccess{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length}, Provider: provider, Quote: quote}
+		order := shop.Order{Purpose: shop.BuyAccess{Plan: o.Plan.ID, PeriodID: o.Period.ID, Period: o.Period.Length}, Provider: d.Provider, Quote: quote}
 		for _, v := range orderViews() {
 			order.Status = v.order.Status
 			v.plan, v.order = o.Plan, order

@@ -15,6 +15,7 @@ import (
 
 	"sallyport/bot"
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 const oldGroup, newGroup = -7, -1007
@@ -93,7 +94,7 @@ func (g *group) called() []string {
 
 func newOperator(t *testing.T, g *group, m *memory) *bot.Operator {
 	t.Helper()
-	texts, err := bot.NewTexts(time.UTC)
+	texts, err := bot.NewTexts(time.UTC, shoptest.Providers(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

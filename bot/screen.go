@@ -110,14 +110,15 @@ func (p painter) offer(o shop.Offer) Screen {
 // ways returns the buttons of the ways to pay for an offer, all but one.
 func (p painter) ways(o shop.Offer, but shop.Provider) [][]Button {
 	var rows [][]Button
-	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
-		quote, err := o.Price(provider)
-		if err != nil || provider == but {
+	for _, d := range p.texts.providers {
+		quote, err := o.Price(d)
+		if err != nil || d.Provider == but {
 			continue // it is not sold so
 		}
+		provider := string(d.Provider)
 		rows = append(rows, row(Button{
-			Text: p.text("button.by_"+string(provider), fields{"Price": p.texts.price(quote.Total)}),
-			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), string(provider), priceTag(quote)}, ":"),
+			Text: p.text("button.by_"+provider, fields{"Price": p.texts.price(quote.Total)}),
+			Data: strings.Join([]string{"pay", string(o.Plan.ID), string(o.Period.ID), provider, priceTag(quote)}, ":"),
 		}))
 	}
 	return rows

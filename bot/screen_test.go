@@ -18,6 +18,7 @@ import (
 	"sallyport/outbound"
 	"sallyport/sandbox/telegram"
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -44,7 +45,7 @@ func testLink() string {
 
 // orderBy returns an order that is to be paid by way of a provider.
 func orderBy(offer shop.Offer, p shop.Provider) shop.Order {
-	o, err := shop.NewOrder(7, offer, p, moment)
+	o, err := shop.NewOrder(7, offer, shoptest.By(p), moment)
 	if err != nil {
 		panic(err)
 	}

@@ -20,13 +20,15 @@ var localeFiles embed.FS
 type Texts struct {
 	localizers map[shop.Language]*i18n.Localizer
 	zone       *time.Location
+	providers  []shop.Descriptor
 }
 
-// NewTexts reads the locale files. Dates are shown in zone.
-func NewTexts(zone *time.Location) (*Texts, error) {
+// NewTexts reads the locale files. Dates are shown in zone; the ways to pay are those by
+// the providers.
+func NewTexts(zone *time.Location, providers []shop.Descriptor) (*Texts, error) {
 	bundle := i18n.NewBundle(language.English)
 	bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
-	t := &Texts{localizers: make(map[shop.Language]*i18n.Localizer), zone: zone}
+	t := &Texts{localizers: make(map[shop.Language]*i18n.Localizer), zone: zone, providers: providers}
 	for _, l := range shop.Languages() {
 		if _, err := bundle.LoadMessageFileFS(localeFiles, fmt.Sprintf("locales/%s.json", l)); err != nil {
 			return nil, fmt.Errorf("locale %s: %w", l, err)

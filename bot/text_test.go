@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 // locale returns a locale file as key -> forms.
@@ -177,7 +178,7 @@ func TestPeriodsTakeTheRightPlural(t *testing.T) {
 
 func texts(t testing.TB) *Texts {
 	t.Helper()
-	tt, err := NewTexts(time.UTC)
+	tt, err := NewTexts(time.UTC, shoptest.Providers(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestDatesNameTheirZone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tt, err := NewTexts(zone)
+		tt, err := NewTexts(zone, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

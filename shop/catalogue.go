@@ -84,12 +84,13 @@ type Quote struct {
 // Price is the one place where a price comes from: screens, orders and renewals all ask
 // it. It returns what the offer costs by way of a provider, or ErrNoOffer if it is not
 // sold so.
-func (o Offer) Price(p Provider) (Quote, error) {
-	price := map[Provider]Money{CryptoBot: o.Period.Price, Stars: o.Period.Stars}[p]
-	if price == (Money{}) {
-		return Quote{}, fmt.Errorf("plan %q for %q by %q: %w", o.Plan.ID, o.Period.ID, p, ErrNoOffer)
+func (o Offer) Price(by Descriptor) (Quote, error) {
+	for _, price := range []Money{o.Period.Price, o.Period.Stars} {
+		if price.Currency == by.Currency && price.Minor > 0 {
+			return Quote{Base: price, Total: price}, nil
+		}
 	}
-	return Quote{Base: price, Total: price}, nil
+	return Quote{}, fmt.Errorf("plan %q for %q by %q: %w", o.Plan.ID, o.Period.ID, by.Provider, ErrNoOffer)
 }
 
 const day = 24 * time.Hour

@@ -58,10 +58,10 @@ type Order struct {
 
 // NewOrder returns an open order for the offer at its price of today, or ErrNoOffer
 // if the provider does not sell it.
-func NewOrder(user UserID, offer Offer, p Provider, now time.Time) (Order, error) {
-	quote, err := offer.Price(p)
+func NewOrder(user UserID, offer Offer, by Descriptor, now time.Time) (Order, error) {
+	quote, err := offer.Price(by)
 	return Order{
-		ID: NewOrderID(), UserID: user, Provider: p, Quote: quote,
+		ID: NewOrderID(), UserID: user, Provider: by.Provider, Assets: by.Assets, Quote: quote,
 		Purpose: BuyAccess{Plan: offer.Plan.ID, PeriodID: offer.Period.ID, Period: offer.Period.Length},
 		Status:  OrderOpen, CreatedAt: now, ExpiresAt: now.Add(OrderLifetime),
 	}, err
@@ -149,6 +149,9 @@ type OrderTx interface {
 	DeliverOrders(ctx context.Context, ids []OrderID) error
 }
 
+// Price returns what the offer costs by way of a provider, or ErrNoOffer if it is not sold so.
+func (s *Shop) Price(offer Offer, p Provider) (Quote, error) { return offer.Price(s.described(p)) }
+
 // PlaceOrder makes the customer's order for an offer, to be paid by way of a
 // provider, and sees to its invoice. The same wish repeated while its order is open
 // returns that order; another wish replaces it. It returns ErrNoOffer for what is
@@ -159,12 +162,9 @@ func (s *Shop) PlaceOrder(ctx context.Context, user UserID, plan PlanID, period 
 		return Order{}, err
 	}
 	now := s.now()
-	fresh, err := NewOrder(user, offer, p, now)
+	fresh, err := NewOrder(user, offer, s.described(p), now)
 	if err != nil {
 		return Order{}, err
-	}
-	if p == CryptoBot {
-		fresh.Assets = s.assets
 	}
 	beyond := s.withinLimits(ctx, fresh)
 	return do(ctx, s.store, "place order", func(ctx context.Context, tx Tx) (Order, error) {

@@ -115,7 +115,7 @@ func (s *Shop) settle(ctx context.Context, e PaymentEvent) (Outcome, error) {
 			if settled || readErr != nil {
 				return Duplicate, readErr
 			}
-			err = order.CheckPayment(e, s.assets)
+			err = order.CheckPayment(e, s.described(e.Provider).Assets)
 		}
 		switch {
 		case isRule(err):
@@ -200,6 +200,23 @@ func (s *Shop) Refunded(ctx context.Context, e PaymentEvent) (Outcome, error) {
 	return outcome, nil
 }
 
+// Descriptor is what the shop knows of a provider by way of which customers pay.
+type Descriptor struct {
+	Provider Provider
+	Currency string   // of its prices: what has none in it is not sold so
+	Assets   []string // in which its invoices are paid; nil if in the currency itself
+	Gateway  Gateway
+}
+
+// described returns what the shop knows of a provider; it is zero if that is not on.
+func (s *Shop) described(p Provider) Descriptor {
+	i := slices.IndexFunc(s.providers, func(d Descriptor) bool { return d.Provider == p })
+	if i < 0 {
+		return Descriptor{}
+	}
+	return s.providers[i]
+}
+
 // Gateway is a payment provider as the shop uses it.
 type Gateway interface {
 	// CreateInvoice asks the provider for an invoice. It is not safe to repeat:
@@ -255,8 +272,8 @@ func (s *Shop) OpenInvoice(ctx context.Context, id OrderID) error {
 }
 
 func (s *Shop) invoiceFor(ctx context.Context, o Order) (Invoice, error) {
-	gateway, known := s.gateways[o.Provider]
-	if !known {
+	gateway := s.described(o.Provider).Gateway
+	if gateway == nil {
 		return Invoice{}, s.refused(ctx, o, fmt.Errorf("order %s: provider %q is not set up", o.ID, o.Provider))
 	}
 	user, err := s.store.User(ctx, o.UserID)
@@ -295,7 +312,7 @@ func (s *Shop) refused(ctx context.Context, o Order, err error) error {
 
 // AskAboutPayments has the order's provider asked soon whether it was paid.
 func (s *Shop) AskAboutPayments(ctx context.Context, o Order) error {
-	if _, ok := s.gateways[o.Provider].(Poller); ok {
+	if _, ok := s.described(o.Provider).Gateway.(Poller); ok {
 		return s.store.Enqueue(ctx, PollInvoices{Provider: o.Provider})
 	}
 	return s.store.Enqueue(ctx, SweepPayments{Provider: o.Provider})
@@ -314,9 +331,9 @@ const (
 // fails does not stop the others.
 func (s *Shop) PollInvoices(ctx context.Context, only Provider) error {
 	var errs []error
-	for provider, gateway := range s.gateways {
-		if poller, ok := gateway.(Poller); ok && (only == "" || only == provider) {
-			errs = append(errs, s.poll(ctx, provider, poller))
+	for _, d := range s.providers {
+		if poller, ok := d.Gateway.(Poller); ok && (only == "" || only == d.Provider) {
+			errs = append(errs, s.poll(ctx, d.Provider, poller))
 		}
 	}
 	return errors.Join(errs...)
@@ -338,9 +355,9 @@ func (s *Shop) poll(ctx context.Context, provider Provider, poller Poller) error
 func (s *Shop) SweepPayments(ctx context.Context, only Provider) error {
 	kept, err := s.store.Kept(ctx, pollBatch)
 	errs := []error{err, s.settleAll(ctx, kept)}
-	for provider, gateway := range s.gateways {
-		if only == "" || only == provider {
-			errs = append(errs, s.sweep(ctx, provider, gateway))
+	for _, d := range s.providers {
+		if d.Gateway != nil && (only == "" || only == d.Provider) {
+			errs = append(errs, s.sweep(ctx, d.Provider, d.Gateway))
 		}
 	}
 	return errors.Join(errs...)

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 func TestParseMoneyIsExactOrRefuses(t *testing.T) {
@@ -256,7 +257,7 @@ func TestAnOrderCostsWhatItsProviderTakes(t *testing.T) {
 		{"nobody's provider", both, "paypal", shop.Money{}},
 		{"no provider", both, "", shop.Money{}},
 	} {
-		o, err := shop.NewOrder(1, c.offer, c.by, noon)
+		o, err := shop.NewOrder(1, c.offer, shoptest.By(c.by), noon)
 		sold := c.want != shop.Money{}
 		if sold == errors.Is(err, shop.ErrNoOffer) || sold && (o.Quote.Total != c.want || o.Provider != c.by || !o.Payable(noon)) {
 			t.Errorf("%s: %+v, %v", c.name, o, err)

@@ -33,9 +33,8 @@ type Config struct {
 	Store     Store
 	Catalogue *atomic.Pointer[Catalogue] // replaced as a whole when it is read anew
 	Nodes     func() []Node              // may change from call to call
-	Gateways  map[Provider]Gateway
+	Providers []Descriptor               // by way of which customers pay, in the order of their buttons
 	Messenger Messenger
-	Assets    []string                           // in which customers may pay invoices in roubles
 	Settled   func(PaymentEvent, Outcome, error) // told of every payment event that was stored, and of the fault of ours that kept it from being settled; may be nil
 	Checked   func(NodeCheck)                    // told of every check of a node that ended; may be nil
 	Now       func() time.Time                   // default time.Now
@@ -46,9 +45,8 @@ type Shop struct {
 	store     Store
 	catalogue *atomic.Pointer[Catalogue]
 	nodes     func() []Node
-	gateways  map[Provider]Gateway
+	providers []Descriptor
 	messenger Messenger
-	assets    []string
 	settled   func(PaymentEvent, Outcome, error)
 	checked   func(NodeCheck)
 	now       func() time.Time
@@ -57,8 +55,8 @@ type Shop struct {
 // New returns a Shop made of cfg.
 func New(cfg Config) *Shop {
 	s := &Shop{
-		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, gateways: cfg.Gateways,
-		messenger: cfg.Messenger, assets: cfg.Assets, settled: cfg.Settled, checked: cfg.Checked,
+		store: cfg.Store, catalogue: cfg.Catalogue, nodes: cfg.Nodes, providers: cfg.Providers,
+		messenger: cfg.Messenger, settled: cfg.Settled, checked: cfg.Checked,
 		now: cfg.Now,
 	}
 	if s.settled == nil {

@@ -77,10 +77,11 @@ func (w *world) shopTaking(assets []string, nodes ...shop.Node) *shop.Shop {
 	sold := catalogue()
 	sold.Limits = w.limits
 	c.Store(&sold)
+	providers := shoptest.Providers(w.gateway, struct{ shop.Gateway }{w.stars}) // not a Poller
+	providers[0].Assets = assets
 	return shop.New(shop.Config{
 		Store: clocked{w.store, w.now}, Catalogue: &c, Nodes: func() []shop.Node { return nodes }, Messenger: w.messenger,
-		Gateways: map[shop.Provider]shop.Gateway{shop.CryptoBot: w.gateway, shop.Stars: struct{ shop.Gateway }{w.stars}}, // not a Poller
-		Assets:   assets, Now: w.now,
+		Providers: providers, Now: w.now,
 	})
 }
 

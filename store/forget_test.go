@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 	"sallyport/store"
 )
 
@@ -164,7 +165,7 @@ func TestNobodyIsForgottenWhileAMatterIsOpen(t *testing.T) {
 // A payment for an order of nobody gives nobody access.
 func TestAPaymentOfSomebodyForgottenIsFlagged(t *testing.T) {
 	t.Parallel()
-	o, err := shop.NewOrder(-1, offered, shop.CryptoBot, time.Now())
+	o, err := shop.NewOrder(-1, offered, shoptest.By(shop.CryptoBot), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

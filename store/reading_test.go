@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 	"sallyport/store"
 )
 
@@ -485,7 +486,7 @@ func orderOf(ctx context.Context, s *store.Store, buyer shop.UserID, p shop.Prov
 	if _, err := enter(ctx, s, buyer); err != nil {
 		return shop.Order{}, err
 	}
-	fresh, err := shop.NewOrder(buyer, offered, p, time.Now().UTC())
+	fresh, err := shop.NewOrder(buyer, offered, shoptest.By(p), time.Now().UTC())
 	if err != nil {
 		return shop.Order{}, err
 	}

@@ -16,7 +16,7 @@ func shopOf(s *store.Store) *shop.Shop {
 	catalogue.Store(&shop.Catalogue{Plans: []shop.Plan{{ID: offered.Plan.ID, Periods: []shop.Period{offered.Period}}}})
 	node := shoptest.NewNode("de1")
 	return shop.New(shop.Config{
-		Store: s, Catalogue: &catalogue, Nodes: func() []shop.Node { return []shop.Node{node} }, Assets: []string{"USDT"},
+		Store: s, Catalogue: &catalogue, Nodes: func() []shop.Node { return []shop.Node{node} }, Providers: shoptest.Providers(nil, nil),
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sallyport/shop"
+	"sallyport/shop/shoptest"
 )
 
 // Two that lock in another order than everybody else: one is broken off by PostgreSQL, and
@@ -73,7 +74,7 @@ func TestWhatFailsLeavesNothing(t *testing.T) {
 	}
 	fault := errors.New("fault")
 	err := web.Do(t.Context(), "half", func(ctx context.Context, tx shop.Tx) error {
-		fresh, err := shop.NewOrder(buyer, offered, shop.CryptoBot, time.Now())
+		fresh, err := shop.NewOrder(buyer, offered, shoptest.By(shop.CryptoBot), time.Now())
 		if err := errors.Join(err, tx.AddOrder(ctx, fresh), tx.Enqueue(ctx, shop.OpenInvoice{OrderID: fresh.ID})); err != nil {
 			return err
 		}

@@ -170,7 +170,7 @@ func (c targetCommand) product(ctx context.Context, g *errgroup.Group) (http.Han
 
 // answers is the bot as the product wires it, but for the limit of messages a second.
 func (c targetCommand) answers(s *store.Store) (func(context.Context, shop.Update) error, error) {
-	texts, err := bot.NewTexts(time.UTC)
+	texts, err := bot.NewTexts(time.UTC, nil)
 	if err != nil {
 		return nil, fmt.Errorf("texts: %w", err)
 	}

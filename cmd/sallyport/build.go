@@ -92,9 +92,9 @@ func build(ctx context.Context, c config, log *zap.Logger) (_ *program, err erro
 	p.payments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "sallyport", Subsystem: "payments", Name: "total", Help: "Payment events that were stored, by provider and outcome.",
 	}, []string{"provider", "outcome"})
-	for _, provider := range []shop.Provider{shop.CryptoBot, shop.Stars} {
+	for _, d := range providers(nil, nil, nil) {
 		for _, outcome := range []shop.Outcome{shop.Settled, shop.Duplicate, shop.Flagged} {
-			p.payments.WithLabelValues(string(provider), string(outcome)) // there from the start, so that the first is seen to be one more
+			p.payments.WithLabelValues(string(d.Provider), string(outcome)) // there from the start, so that the first is seen to be one more
 		}
 	}
 	p.metrics.MustRegister(p.payments)
@@ -166,6 +166,11 @@ func (p *program) buildOutside(context.Context) error {
 	return nil
 }
 
+// providers describes those by way of which customers pay, in the order of their buttons.
+func providers(assets []string, cryptoPay, telegram shop.Gateway) []shop.Descriptor {
+	return []shop.Descriptor{cryptobot.Descriptor(assets, cryptoPay), stars.Descriptor(telegram)}
+}
+
 // buildShop makes three shops, alike but for the pool that they read and write
 // through: background work cannot starve the dialogs, nor dialogs the deliveries.
 func (p *program) buildShop(context.Context) error {
@@ -173,7 +178,8 @@ func (p *program) buildShop(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("TIMEZONE: %w", err)
 	}
-	texts, err := bot.NewTexts(zone)
+	sold := providers(p.config.CryptoPayAssets, p.cryptobot, p.stars)
+	texts, err := bot.NewTexts(zone, sold)
 	if err != nil {
 		return fmt.Errorf("texts: %w", err)
 	}
@@ -182,8 +188,7 @@ func (p *program) buildShop(context.Context) error {
 	shopOver := func(s *store.Store) *shop.Shop {
 		return shop.New(shop.Config{
 			Store: s, Catalogue: &p.catalogue, Nodes: p.shopNodes,
-			Gateways:  map[shop.Provider]shop.Gateway{shop.CryptoBot: p.cryptobot, shop.Stars: p.stars},
-			Messenger: messenger, Assets: p.config.CryptoPayAssets, Settled: p.settled(), Checked: p.checked,
+			Providers: sold, Messenger: messenger, Settled: p.settled(), Checked: p.checked,
 		})
 	}
 	front := func(s *store.Store) *bot.Bot {

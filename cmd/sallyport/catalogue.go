@@ -100,7 +100,7 @@ func readCatalogue(path string) (shop.Catalogue, []xray.Config, error) {
 // checkScreens returns nil if Telegram takes every screen that shows something of the
 // catalogue. The limits of each value see to that; this sees that they do.
 func checkScreens(c shop.Catalogue, nodes []xray.Config) error {
-	texts, err := bot.NewTexts(time.UTC)
+	texts, err := bot.NewTexts(time.UTC, providers(nil, nil, nil))
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,11 @@ type Client struct {
 	pace *pace
 }
 
+// Descriptor describes Crypto Pay to the shop; it is paid in these assets.
+func Descriptor(assets []string, gateway shop.Gateway) shop.Descriptor {
+	return shop.Descriptor{Provider: shop.CryptoBot, Currency: "RUB", Assets: assets, Gateway: gateway}
+}
+
 // New returns a client. It makes no call; Check does.
 func New(cfg Config) *Client {
 	cfg.BaseURL = strings.TrimRight(cfg.BaseURL, "/")

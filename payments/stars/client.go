@@ -36,6 +36,11 @@ type Client struct {
 	call Call
 }
 
+// Descriptor describes Telegram's Stars to the shop.
+func Descriptor(gateway shop.Gateway) shop.Descriptor {
+	return shop.Descriptor{Provider: shop.Stars, Currency: shop.XTR, Gateway: gateway}
+}
+
 // New returns a client that reaches the Bot API by call.
 func New(call Call) *Client { return &Client{call: call} }
 

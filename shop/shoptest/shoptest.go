@@ -356,3 +356,21 @@ func (m *Messenger) Tell(ctx context.Context, msg shop.Message) error {
 	m.sent = append(m.sent, msg)
 	return nil
 }
+
+// Providers describes Crypto Pay, which is paid in USDT, and Telegram in Stars.
+func Providers(cryptoPay, stars shop.Gateway) []shop.Descriptor {
+	return []shop.Descriptor{
+		{Provider: shop.CryptoBot, Currency: "RUB", Assets: []string{"USDT"}, Gateway: cryptoPay},
+		{Provider: shop.Stars, Currency: shop.XTR, Gateway: stars},
+	}
+}
+
+// By describes one of them; it is zero for a provider that is none of them.
+func By(p shop.Provider) shop.Descriptor {
+	for _, d := range Providers(nil, nil) {
+		if d.Provider == p {
+			return d
+		}
+	}
+	return shop.Descriptor{}
+}
