@@ -108,6 +108,7 @@ func TestTheProgramBeforeRunsOnTheNewSchema(t *testing.T) {
 		})
 	}
 	turnTo(before)
+	g.books.Before = true
 	g.must(newCustomer(g.w, 8).buys(g.ctx)) // somebody new, and somebody known
 	g.must(g.customer(9).buys(g.ctx))
 	again := newCustomer(g.w, 7)

@@ -30,6 +30,9 @@ type Books struct {
 	Stale bool
 	// Flagged are the payments, by the provider's id, that may be flagged.
 	Flagged map[string]bool
+	// Before says that the program before was here, which books the price of a sale and not
+	// what was paid.
+	Before bool
 
 	world *sandbox.World
 }

@@ -44,6 +44,9 @@ func counted(decimal string) *big.Rat {
 
 // checkHeld checks that a provider holds of what was sold what the books say, in each coin.
 func (b *Books) checkHeld(ctx context.Context, provider string, want map[string]*big.Rat) error {
+	if b.Before {
+		return nil
+	}
 	type coin struct{ Currency, Billionths string }
 	list, err := rows[coin](ctx, b, `
 		SELECT currency, sum(minor)::text AS billionths FROM ledger_entries e JOIN ledger_postings p ON p.id = e.posting_id
