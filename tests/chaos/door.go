@@ -47,7 +47,10 @@ func newDoor(ctx context.Context, port int, f *fleet, seed uint64) (*door, error
 		return nil, fmt.Errorf("door: %w", err)
 	}
 	d := &door{
-		fleet: f, client: &http.Client{Timeout: doorPatience, Transport: &http.Transport{MaxIdleConnsPerHost: 100}},
+		fleet: f, client: &http.Client{Timeout: doorPatience, Transport: &http.Transport{
+			// What idles is closed before its goroutines are counted.
+			MaxIdleConnsPerHost: 100, IdleConnTimeout: restLimit / 3,
+		}},
 		random: rand.New(rand.NewPCG(seed, 3)), taken: make(map[int64]bool),
 	}
 	d.server = &http.Server{Handler: http.HandlerFunc(d.deliver), ReadHeaderTimeout: time.Minute}
