@@ -40,6 +40,9 @@ type Config struct {
 	Sync bool
 	// Postgres is what else the cluster is told; the world sets TCP, NoSync and Logger.
 	Postgres postgres.Config
+	// Standby gives the database a second server, which has every commit before it is
+	// acknowledged; the product and whoever asks directly know both.
+	Standby bool
 
 	// Ports on 127.0.0.1; 0 means a free one.
 	AppPort, TelegramPort, CryptoPayPort, ControlPort, ChatPort, XrayPort int

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -87,6 +89,9 @@ func (w *World) startPostgres(ctx context.Context) error {
 	began := time.Now()
 	cfg := w.config.Postgres
 	cfg.TCP, cfg.NoSync, cfg.Logger = true, !w.config.Sync, w.config.Logger.Named("postgres")
+	if w.config.Standby {
+		cfg.Settings = withSetting(cfg.Settings, "synchronous_commit", "on")
+	}
 	cluster, err := postgres.Start(ctx, cfg)
 	if err != nil {
 		return err
@@ -107,8 +112,35 @@ func (w *World) startPostgres(ctx context.Context) error {
 	}
 	u.Host = proxied
 	w.ready.DatabaseURL = u.String()
+	if w.config.Standby {
+		if err := w.startStandby(ctx); err != nil {
+			return err
+		}
+	}
 	w.progress("postgres", began)
 	return nil
+}
+
+func (w *World) startStandby(ctx context.Context) (err error) {
+	if w.Standby, err = w.Postgres.Standby(ctx); err != nil {
+		return err
+	}
+	w.onStop(w.Standby.Stop)
+	for _, address := range []*string{&w.ready.DatabaseURL, &w.ready.DatabaseDirectURL} {
+		*address = strings.Replace(*address, "/"+database+"?", ","+w.Standby.Addr()+"/"+database+"?", 1)
+	}
+	w.ready.DatabaseDirectURL += "&target_session_attrs=read-write" // the product sees to it by itself
+	return w.Postgres.Synchronise(ctx)
+}
+
+// withSetting returns the settings with one more.
+func withSetting(settings map[string]string, name, value string) map[string]string {
+	more := maps.Clone(settings)
+	if more == nil {
+		more = make(map[string]string)
+	}
+	more[name] = value
+	return more
 }
 
 // proxy puts the target's faults before an address and returns the new one.

@@ -41,6 +41,8 @@ type World struct {
 	// Node is the VPN server, Postgres the database's.
 	Node     *node.Node
 	Postgres *postgres.Cluster
+	// Standby is the database's second server, nil without one.
+	Standby *postgres.Cluster
 
 	config  Config
 	dir     string

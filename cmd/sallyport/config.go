@@ -39,7 +39,7 @@ type config struct {
 	HTTPSProxy secret `env:"HTTPS_PROXY" doc:"the proxy by which Telegram, Crypto Pay and the CA are reached, such as 'http://user:password@host:3128'; also 'https', 'socks5' and 'socks5h'; nodes and this machine's own addresses never are"`
 	NoProxy    string `env:"NO_PROXY" doc:"hosts that 'HTTPS_PROXY' is not for, such as 'pay.crypt.bot,10.0.0.0/8'"`
 
-	DatabaseURL      secret        `env:"DATABASE_URL,required" doc:"how to reach PostgreSQL, such as 'postgres://user:password@host:5432/name'"`
+	DatabaseURL      secret        `env:"DATABASE_URL,required" doc:"how to reach PostgreSQL, such as 'postgres://user:password@host:5432/name'; of several hosts, as 'one:5432,two:5432', the one that takes writes is used"`
 	WebConns         int32         `env:"DB_WEB_CONNECTIONS" envDefault:"8" doc:"connections for deliveries and for dialogs, half each, at least 2"`
 	WorkConns        int32         `env:"DB_WORK_CONNECTIONS" envDefault:"7" doc:"connections for jobs, at least 3; health has two more of its own, and the job queue one"`
 	AcquireTimeout   time.Duration `env:"DB_ACQUIRE_TIMEOUT" envDefault:"2s" doc:"how long to wait for a free connection"`
@@ -127,6 +127,24 @@ func isPublic(address string) bool {
 func isDatabase(address string) bool {
 	_, err := pgconn.ParseConfig(address)
 	return err == nil && (strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://"))
+}
+
+// writable returns the address of a database, which may name several servers, of which we
+// want the one that takes writes unless the address says otherwise: a standby does not.
+func writable(address string) string {
+	config, err := pgconn.ParseConfig(address)
+	if err != nil || config.ValidateConnect != nil {
+		return address
+	}
+	alone := func(f *pgconn.FallbackConfig) bool { return f.Host == config.Host && f.Port == config.Port }
+	if !slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return !alone(f) }) {
+		return address // the others are ways to the same server
+	}
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + "target_session_attrs=read-write"
 }
 
 func isURL(address string) bool {

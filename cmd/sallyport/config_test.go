@@ -226,3 +226,23 @@ func FuzzCatalogue(f *testing.F) {
 		}
 	})
 }
+
+// A standby takes no writes: of several servers, the one that does is the database.
+func TestOfSeveralServersTheOneThatTakesWritesIsTheDatabase(t *testing.T) {
+	t.Parallel()
+	const also = "target_session_attrs=read-write"
+	for address, want := range map[string]string{
+		"postgres://u:p@one:5432/shop":                                                    "",
+		"postgres://u:p@one/shop?sslmode=prefer":                                          "",
+		"postgres://u:p@/shop?host=/var/run/postgresql":                                   "",
+		"postgres://u:p@one:5432,two:5432/shop":                                           "?" + also,
+		"postgres://u:p@one,two/shop?sslmode=verify-full":                                 "&" + also,
+		"postgres://u:p@one:5432,one:5433/shop?sslmode=disable":                           "&" + also,
+		"postgres://u:p@one,two/shop?target_session_attrs=prefer-standby&sslmode=disable": "",
+		"no address": "",
+	} {
+		if got := writable(address); got != address+want {
+			t.Errorf("%s became %s", address, got)
+		}
+	}
+}

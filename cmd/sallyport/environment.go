@@ -67,6 +67,7 @@ func readConfig() (config, error) {
 	for i, asset := range c.CryptoPayAssets {
 		c.CryptoPayAssets[i] = strings.TrimSpace(asset)
 	}
+	c.DatabaseURL = secret(writable(string(c.DatabaseURL)))
 	return c, errors.Join(fileErr, err, c.validate())
 }
 

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"sallyport/sandbox/process"
 )
 
 const (
@@ -156,8 +154,6 @@ func (c *Cluster) initialise(ctx context.Context) error {
 }
 
 func (c *Cluster) initdb(ctx context.Context, dir, passwords string) error {
-	ctx, cancel := context.WithTimeout(ctx, initLimit)
-	defer cancel()
 	args := []string{
 		"-D", dir, "-U", c.cfg.User, "--pwfile", passwords, "-E", "UTF8", "--locale=C.UTF-8",
 		// The socket is closed to others by its mode; TCP is open to every local user.
@@ -166,23 +162,8 @@ func (c *Cluster) initdb(ctx context.Context, dir, passwords string) error {
 	if c.cfg.NoSync {
 		args = append(args, "--no-sync")
 	}
-	log := &process.Tail{}
-	initdb, err := process.Start(process.Config{
-		Path: filepath.Join(c.bin, "initdb"), Args: args, Dir: c.dir,
-		Env: c.environment(), Output: log, Credential: c.owner.credential(),
-	})
-	if err != nil {
+	if err := c.run(ctx, "initdb", args...); err != nil {
 		return fmt.Errorf("make a cluster: %w", err)
-	}
-	select {
-	case <-initdb.Done():
-		err = initdb.Err()
-	case <-ctx.Done():
-		initdb.Kill()
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("make a cluster: %w; initdb said:\n%s", err, log)
 	}
 	return nil
 }
