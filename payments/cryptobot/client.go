@@ -93,12 +93,12 @@ type createParams struct {
 
 // CreateInvoice makes an invoice of the order's price, payable until the order
 // expires. It is not idempotent: after an error of KindUnavailable the invoice
-// may exist, so ask FindInvoice before another try. An order whose time has
-// passed is shop.ErrNotPayable.
+// may exist, so ask FindInvoice before another try. So is one of an order whose time has
+// passed: our clock may be ahead.
 func (c *Client) CreateInvoice(ctx context.Context, o shop.Order, description string) (shop.Invoice, error) {
 	left := min(o.ExpiresAt.Sub(c.cfg.Now()), maxLifetime)
 	if left < time.Second {
-		return shop.Invoice{}, fmt.Errorf("crypto pay invoice of order %s: %w", o.ID, shop.ErrNotPayable)
+		return shop.Invoice{}, shop.Unavailable(fmt.Errorf("crypto pay invoice of order %s: %w", o.ID, shop.ErrNotPayable))
 	}
 	assets := o.Assets
 	if assets == nil { // it was placed by a program that did not note them
