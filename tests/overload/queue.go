@@ -200,9 +200,22 @@ func (r *result) tellOrder(b backlog, calls []telegram.Addressed, keysAt time.Ti
 		r.judge("keys queued last leave first, beside the notices' share", fmt.Sprintf("%d others since the first key", meanwhile), float64(meanwhile) <= inHand+noticeShare*lastKey.Sub(firstOf(keys)).Seconds())
 		r.judgeTime("keys queued last leave at once", fmt.Sprintf("%s, sending them takes %s", load.Brief(wait), load.Brief(sending)), wait <= sending+keyWait)
 	}
+	if b.strike > 0 { // a chat with a 429 waits for its own time, whatever is due elsewhere
+		r.judge("most replies leave before most notices", fmt.Sprintf("half of the notices %s after half of the replies", load.Brief(middle(notices).Sub(middle(replies)))),
+			middle(notices).After(middle(replies)))
+		return
+	}
 	r.judge("notices wait for replies", fmt.Sprintf("the last notice %s after the last reply", load.Brief(lastNotice.Sub(lastReply))), lastNotice.After(lastReply))
 	// What a busy machine has no replies for may be taken by notices.
 	r.judgeTime("replies leave before notices", fmt.Sprintf("%d of %d notices before the last reply", early, b.notices), early < b.notices/2)
+}
+
+// middle returns when half of them had left.
+func middle(at []time.Time) time.Time {
+	if len(at) == 0 {
+		return time.Time{}
+	}
+	return slices.SortedFunc(slices.Values(at), time.Time.Compare)[len(at)/2]
 }
 
 // sentTo returns when messages left for a range of chats.
