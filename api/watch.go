@@ -224,11 +224,12 @@ func (w *Watch) found(k key, f Finding, now time.Time) {
 // first that cannot be told, until the next look: the others could not be either.
 func (w *Watch) report(ctx context.Context, remembered bool, now time.Time) {
 	for _, s := range w.state {
-		switch {
-		case !s.begins(now, w.cfg.Lasts):
-		case s.Code == CodeOperatorUnreachable:
-			w.owe(s) // there is nobody to tell
-		case !w.begin(ctx, s, now):
+		if s.Code == CodeOperatorUnreachable && s.begins(now, w.cfg.Lasts) {
+			w.owe(s) // there is nobody to tell, so what else there is to tell would end this
+		}
+	}
+	for _, s := range w.state {
+		if s.Code != CodeOperatorUnreachable && s.begins(now, w.cfg.Lasts) && !w.begin(ctx, s, now) {
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,24 +152,31 @@ func (s *scene) counts(n int) {
 	}}
 }
 
-// tells waits until exactly these lines were told.
-func (s *scene) tells(want ...string) {
+// said returns what was told.
+func (s *scene) said() []string {
+	s.paper.mu.Lock()
+	defer s.paper.mu.Unlock()
+	return slices.Clone(s.paper.told)
+}
+
+// until waits until what was told is enough.
+func (s *scene) until(enough func(said []string) bool) {
 	s.t.Helper()
-	said := func() []string {
-		s.paper.mu.Lock()
-		defer s.paper.mu.Unlock()
-		return append([]string(nil), s.paper.told...)
-	}
-	limit := time.After(time.Minute)
-	for len(said()) < len(want) {
+	for limit := time.After(time.Minute); !enough(s.said()); {
 		select {
 		case <-limit:
-			s.t.Fatalf("told only %q", said())
+			s.t.Fatalf("told only %q", s.said())
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// tells waits until exactly these lines were told.
+func (s *scene) tells(want ...string) {
+	s.t.Helper()
+	s.until(func(said []string) bool { return len(said) >= len(want) })
 	s.looksOn()
-	if diff := cmp.Diff(want, said()); diff != "" {
+	if diff := cmp.Diff(want, s.said()); diff != "" {
 		s.t.Fatalf("told (+):\n%s", diff)
 	}
 }
@@ -282,6 +290,24 @@ func TestTheOperatorIsNotToldThatTheyCannotBeTold(t *testing.T) {
 	s.tells("begins node:a node_unreachable: because")
 	s.is("operator", api.StateOK, "")
 	s.tells("begins node:a node_unreachable: because", "ends operator operator_unreachable")
+}
+
+// The chat cannot be written to while much is wrong: that none of it can be told keeps
+// nobody from telling the end of that.
+func TestThatTheOperatorCannotBeToldIsOverWhateverElseIsWrong(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	set := func(err error) { s.paper.mu.Lock(); defer s.paper.mu.Unlock(); s.paper.broken = err }
+	set(errors.New("blocked"))
+	for n := range 2000 {
+		s.is(fmt.Sprintf("node:%d", n), api.StateFail, "node_unreachable")
+	}
+	s.is("operator", api.StateDegraded, api.CodeOperatorUnreachable)
+	s.looksOn()
+	s.is("operator", api.StateOK, "")
+	s.looksOn()
+	set(nil)
+	s.until(func(said []string) bool { return slices.Contains(said, "ends operator operator_unreachable") })
 }
 
 // The database is away from the start: nobody knows what was told before.
