@@ -168,7 +168,7 @@ func TestDecisionsHaveTheirParts(t *testing.T) {
 			continue
 		}
 		number++
-		form := fmt.Sprintf(`(?s)^# %d\. [^\n]+\n\n- Status: (accepted|superseded by [^\n]+)\n- Date: \d{4}-\d\d-\d\d\n\n`+
+		form := fmt.Sprintf(`(?s)^# %d\. [^\n]+\n\n- Status: (proposed|accepted|superseded by [^\n]+)\n- Date: \d{4}-\d\d-\d\d\n\n`+
 			`## Context\n\n.+\n## Decision\n\n.+\n## Cost\n\n.+$`, number)
 		if !strings.HasPrefix(filepath.Base(doc), fmt.Sprintf("%04d-", number)) || !regexp.MustCompile(form).MatchString(readDoc(t, doc)) {
 			t.Errorf("%s is not decision %d: status, date, context, decision, cost", doc, number)
