@@ -16,19 +16,7 @@ import (
 // delivers meanwhile waits for seconds, not for the backup, and the step is made up for.
 func TestAStepThatWaitsForATableLetsOthersPass(t *testing.T) {
 	t.Parallel()
-	cluster, err := postgres.Start(t.Context(), postgres.Config{NoSync: true, TCP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
-	if err := cluster.CreateDatabase(t.Context(), "shop", ""); err != nil {
-		t.Fatal(err)
-	}
-	pool, err := migrations.Open(t.Context(), cluster.URL("shop"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	cluster, pool := newDatabase(t)
 	if _, err := migrations.UpTo(t.Context(), pool, 6); err != nil {
 		t.Fatal(err)
 	}

@@ -4,13 +4,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"sallyport/migrations"
 	"sallyport/sandbox/postgres"
 )
 
-// Three replicas start on an empty database at once.
-func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
-	t.Parallel()
+// newDatabase makes an empty database, named shop, on a server of its own, and a pool to
+// migrate it by.
+func newDatabase(t *testing.T) (*postgres.Cluster, *pgxpool.Pool) {
+	t.Helper()
 	cluster, err := postgres.Start(t.Context(), postgres.Config{NoSync: true, TCP: true})
 	if err != nil {
 		t.Fatal(err)
@@ -19,6 +22,18 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 	if err := cluster.CreateDatabase(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
+	pool, err := migrations.Open(t.Context(), cluster.URL("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return cluster, pool
+}
+
+// Three replicas start on an empty database at once.
+func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
+	t.Parallel()
+	cluster, _ := newDatabase(t)
 	var mu sync.Mutex
 	applied := make(map[int64]int)
 	up := func() {

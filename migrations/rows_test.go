@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"sallyport/migrations"
-	"sallyport/sandbox/postgres"
 )
 
 // Orders that earlier programs marked as not delivered, because their notice could not
@@ -44,19 +43,7 @@ func TestOrdersWhoseNoticeWasMissedAreDelivered(t *testing.T) {
 // migrated opens a database of the schema as it is.
 func migrated(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	cluster, err := postgres.Start(t.Context(), postgres.Config{NoSync: true, TCP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
-	if err := cluster.CreateDatabase(t.Context(), "shop", ""); err != nil {
-		t.Fatal(err)
-	}
-	pool, err := migrations.Open(t.Context(), cluster.URL("shop"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	_, pool := newDatabase(t)
 	if _, err := migrations.Up(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"sallyport/migrations"
-	"sallyport/sandbox/postgres"
 )
 
 func status(t *testing.T, url string) []migrations.Step {
@@ -20,20 +19,8 @@ func status(t *testing.T, url string) []migrations.Step {
 
 func TestStatusNamesEveryStep(t *testing.T) {
 	t.Parallel()
-	cluster, err := postgres.Start(t.Context(), postgres.Config{NoSync: true, TCP: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cluster.Stop() })
-	if err := cluster.CreateDatabase(t.Context(), "shop", ""); err != nil {
-		t.Fatal(err)
-	}
+	cluster, pool := newDatabase(t)
 	url := cluster.URL("shop")
-	pool, err := migrations.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
 	empty := status(t, url)
 	var before int64
 	for _, step := range empty {
