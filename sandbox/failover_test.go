@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -43,9 +44,21 @@ func TestAStandbyOfTheDatabaseTakesOver(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(2 * time.Second)
+		sold := func() int { return g.books.count(`SELECT count(*) FROM orders WHERE status = 'paid'`) }
+		began := sold()
+		eventually(t, func() error {
+			if n := sold(); n < began+8 {
+				return fmt.Errorf("%d are sold", n-began)
+			}
+			return nil
+		})
 		primary.Kill()
-		time.Sleep(time.Second)
+		eventually(t, func() error {
+			if status, _ := ask[map[string]any](t, http.MethodGet, g.w.Ready().AppURL+"/readyz", ""); status == http.StatusOK {
+				return errors.New("the shop has not noticed")
+			}
+			return nil
+		})
 		g.must(standby.Promote(g.ctx))
 		promoted := time.Now()
 		g.must(newCustomer(g.w, next.Add(1)).buys(g.ctx))

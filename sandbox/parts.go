@@ -90,7 +90,9 @@ func (w *World) startPostgres(ctx context.Context) error {
 	cfg := w.config.Postgres
 	cfg.TCP, cfg.NoSync, cfg.Logger = true, !w.config.Sync, w.config.Logger.Named("postgres")
 	if w.config.Standby {
-		cfg.Settings = withSetting(cfg.Settings, "synchronous_commit", "on")
+		settings := map[string]string{"synchronous_commit": "on"}
+		maps.Copy(settings, cfg.Settings)
+		cfg.Settings = settings
 	}
 	cluster, err := postgres.Start(ctx, cfg)
 	if err != nil {
@@ -131,16 +133,6 @@ func (w *World) startStandby(ctx context.Context) (err error) {
 	}
 	w.ready.DatabaseDirectURL += "&target_session_attrs=read-write" // the product sees to it by itself
 	return w.Postgres.Synchronise(ctx)
-}
-
-// withSetting returns the settings with one more.
-func withSetting(settings map[string]string, name, value string) map[string]string {
-	more := maps.Clone(settings)
-	if more == nil {
-		more = make(map[string]string)
-	}
-	more[name] = value
-	return more
 }
 
 // proxy puts the target's faults before an address and returns the new one.

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,7 +29,7 @@ func decimals(currency string) int {
 	switch {
 	case currency == XTR:
 		return 0
-	case len(currency) == len("RUB") && strings.Contains(fiats, currency):
+	case slices.Contains(strings.Fields(fiats), currency):
 		return 2
 	default:
 		return coinDecimals

@@ -136,9 +136,9 @@ func writable(address string) string {
 	if err != nil || config.ValidateConnect != nil {
 		return address
 	}
-	alone := func(f *pgconn.FallbackConfig) bool { return f.Host == config.Host && f.Port == config.Port }
-	if !slices.ContainsFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return !alone(f) }) {
-		return address // the others are ways to the same server
+	other := func(f *pgconn.FallbackConfig) bool { return f.Host != config.Host || f.Port != config.Port }
+	if !slices.ContainsFunc(config.Fallbacks, other) {
+		return address // all are ways to the same server
 	}
 	separator := "?"
 	if strings.Contains(address, "?") {

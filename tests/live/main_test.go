@@ -40,8 +40,8 @@ func apart(t *testing.T) bool {
 	switch {
 	case os.Getenv(insideVariable) != "":
 		return true
-	case os.Geteuid() != 0: // namespaces of one's own are not enough: it mounts, and makes a control group
-		t.Skip("booting a machine needs root")
+	case os.Geteuid() != 0:
+		t.Skip("booting a machine needs root") // namespaces of one's own are not enough: it mounts, and makes a control group
 	}
 	must(t, prepare(t.Context()))
 	group, err := newCgroup()
