@@ -5,6 +5,7 @@
 WITH coarse AS (
     SELECT p.id, p.reference FROM payment_events e
     JOIN ledger_postings p ON p.kind = 'suspense' AND p.reference = e.provider || ':' || e.external_id
+    JOIN ledger_entries booked ON booked.posting_id = p.id AND booked.currency = e.currency
     WHERE e.outcome = 'flagged' AND abs(e.invoiced_minor) < 900000000000
         AND e.currency NOT IN ('XTR', 'AED', 'AMD', 'AZN', 'BRL', 'BYN', 'CNY', 'EUR', 'GBP', 'GEL', 'IDR', 'ILS', 'INR', 'KZT', 'PLN', 'RUB', 'THB', 'TRY', 'UAH', 'USD', 'UZS')
     GROUP BY 1, 2

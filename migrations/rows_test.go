@@ -75,6 +75,9 @@ func TestWhatWasBookedInCoinsIsCountedFiner(t *testing.T) {
 			SELECT DISTINCT p.id, account, side * invoiced_minor, currency
 			FROM p JOIN payment_events e ON p.reference = e.provider || ':' || e.external_id,
 				LATERAL (VALUES ('provider:' || e.provider, 1), ('suspense', -1)) sides (account, side)`,
+		// The same payment, told of once more in a coin, has its posting in roubles.
+		`INSERT INTO payment_events (provider, external_id, outcome, reason, invoiced_minor, currency, paid_asset, paid_amount, fee_asset, fee_amount, raw)
+			VALUES ('cryptobot', '2', 'flagged', 'wrong_amount', 7, 'TON', '', '', '', '', '')`,
 		wayUp(t, "0024_count_coins_finer.sql"),
 	} {
 		if _, err := pool.Exec(t.Context(), sql); err != nil {
@@ -90,7 +93,7 @@ func TestWhatWasBookedInCoinsIsCountedFiner(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "provider:cryptobot 14900 RUB, provider:cryptobot 1500000000 USDT, provider:stars 99 XTR, " +
-		"suspense -14900 RUB, suspense -1500000000 USDT, suspense -99 XTR; 1500000000 USDT, 1500000000 USDT, 14900 RUB, 99 XTR"
+		"suspense -14900 RUB, suspense -1500000000 USDT, suspense -99 XTR; 1500000000 USDT, 1500000000 USDT, 14900 RUB, 99 XTR, 70000000 TON"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
